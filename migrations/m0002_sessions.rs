@@ -1,0 +1,51 @@
+//! Sessions with their refresh tokens, and the challenges that are spent.
+
+use sea_orm_migration::prelude::*;
+
+/// See the file.
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.create_table(sessions()).await?;
+        manager.create_index(index("sessions_by_user", "sessions", "user_id")).await?;
+        manager.create_index(index("sessions_by_end_time", "sessions", "end_time")).await?;
+        manager.create_table(spent_challenges()).await?;
+        manager.create_index(index("spent_challenges_by_end_time", "spent_challenges", "end_time")).await
+    }
+}
+
+fn sessions() -> TableCreateStatement {
+    Table::create()
+        .table("sessions")
+        .col(ColumnDef::new("id").uuid().not_null().primary_key())
+        .col(ColumnDef::new("user_id").uuid().not_null())
+        .col(ColumnDef::new("auth_time").big_integer().not_null())
+        .col(ColumnDef::new("amr").string_len(255).not_null())
+        .col(ColumnDef::new("factor_count").small_integer().not_null())
+        .col(ColumnDef::new("create_time").big_integer().not_null())
+        .col(ColumnDef::new("idle_end_time").big_integer().not_null())
+        .col(ColumnDef::new("end_time").big_integer().not_null())
+        .col(ColumnDef::new("refresh_family").var_binary(32).not_null())
+        .col(ColumnDef::new("refresh_hash").var_binary(32).not_null())
+        .col(ColumnDef::new("refresh_previous_hash").var_binary(32).null())
+        .col(ColumnDef::new("refresh_rotate_time").big_integer().null())
+        .col(ColumnDef::new("refresh_successor").var_binary(512).null())
+        .col(ColumnDef::new("source").string_len(45).not_null())
+        .col(ColumnDef::new("user_agent").var_binary(256).not_null())
+        .to_owned()
+}
+
+fn spent_challenges() -> TableCreateStatement {
+    Table::create()
+        .table("spent_challenges")
+        .col(ColumnDef::new("challenge_hash").var_binary(32).not_null().primary_key())
+        .col(ColumnDef::new("end_time").big_integer().not_null())
+        .to_owned()
+}
+
+fn index(name: &'static str, table: &'static str, column: &'static str) -> IndexCreateStatement {
+    Index::create().name(name).table(table).col(column).to_owned()
+}

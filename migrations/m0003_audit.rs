@@ -1,0 +1,41 @@
+//! The audit log.
+
+use sea_orm_migration::prelude::*;
+
+/// See the file.
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.create_table(audit_events()).await?;
+        manager
+            .create_index(
+                Index::create()
+                    .name("audit_events_by_subject")
+                    .table("audit_events")
+                    .col("subject_id")
+                    .col("create_time")
+                    .to_owned(),
+            )
+            .await
+    }
+}
+
+fn audit_events() -> TableCreateStatement {
+    Table::create()
+        .table("audit_events")
+        .col(ColumnDef::new("id").uuid().not_null().primary_key())
+        .col(ColumnDef::new("create_time").big_integer().not_null())
+        .col(ColumnDef::new("kind").string_len(64).not_null())
+        .col(ColumnDef::new("reason").string_len(64).null())
+        .col(ColumnDef::new("subject_id").uuid().null())
+        .col(ColumnDef::new("identifier_hash").var_binary(32).null())
+        .col(ColumnDef::new("session_id").uuid().null())
+        .col(ColumnDef::new("method").string_len(32).null())
+        .col(ColumnDef::new("source").string_len(45).not_null())
+        .col(ColumnDef::new("user_agent").var_binary(256).not_null())
+        .col(ColumnDef::new("request_id").string_len(64).not_null())
+        .to_owned()
+}

@@ -1,0 +1,117 @@
+//! The composition root: from configuration to parts, to a bound address, to serving, to a clean stop. The only file that names
+//! every concrete part.
+
+mod open;
+
+use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
+
+use anyhow::Context;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::JoinSet,
+    time::{interval, timeout},
+};
+
+pub use open::{Schema, open_store, read_ring, schema_status, write_ring};
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    ephemeral::Memory,
+    flow,
+    flow::Kit,
+    hash::Hasher,
+    store::Store,
+    token::{access::AccessTokens, keys::SigningKeys},
+    wire::grpc::{Health, Services},
+};
+
+/// Entries that the embedded ephemeral store holds.
+const EPHEMERAL_ENTRIES: usize = 200_000;
+/// Calls under way at a stop have this long. Kubernetes waits longer.
+const DRAIN: Duration = Duration::from_secs(8);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A running service.
+pub struct App {
+    grpc: SocketAddr,
+    health: Health,
+    store: Store,
+    stop: watch::Sender<bool>,
+    server: JoinSet<anyhow::Result<()>>,
+    background: JoinSet<()>,
+}
+
+impl App {
+    /// Starts the service. Whatever is wrong is found before anything is written.
+    pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(config.grpc.listen).await.with_context(|| {
+            format!("cannot listen on grpc.listen = {}; remedy: choose an address that is free", config.grpc.listen)
+        })?;
+        let grpc = listener.local_addr()?;
+        let (store, ring) = open_store(config, Schema::AsConfigured, clock.now()).await?;
+        let signing = SigningKeys::from_ring(&ring)?;
+        let kit = Arc::new(Kit {
+            store: store.clone(),
+            ephemeral: Arc::new(Memory::new(EPHEMERAL_ENTRIES)),
+            ring,
+            hasher: Hasher::start(thread::available_parallelism()?.get())?,
+            access: AccessTokens::new(config.token.issuer.clone(), config.token.audience.clone(), signing),
+            totp_issuer: config.totp_issuer.clone(),
+        });
+        let health = Health::new().await;
+        let services = Services::new(&kit, Arc::clone(&clock), config.grpc.reflection, &health)?;
+
+        let (stop, stopped) = watch::channel(false);
+        let mut server = JoinSet::new();
+        server.spawn(services.serve(listener, until_set(stopped)));
+        let mut background = JoinSet::new();
+        background.spawn(sweep_forever(kit, clock));
+        let (follower, followed) = (health.clone(), store.clone());
+        background.spawn(async move { follower.follow(&followed).await });
+        Ok(Self { grpc, health, store, stop, server, background })
+    }
+
+    /// Where gRPC is served.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Waits until the server fails; without a fault it never does.
+    pub async fn fault(&mut self) -> anyhow::Error {
+        match self.server.join_next().await {
+            Some(Ok(Err(fault))) => fault,
+            Some(Ok(Ok(()))) | None => anyhow::anyhow!("the gRPC server has ended"),
+            Some(Err(fault)) => anyhow::Error::new(fault).context("the gRPC server panicked"),
+        }
+    }
+
+    /// Stops: tells so by health, takes no new connection, lets calls under way end, and closes the database.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.background.shutdown().await;
+        self.health.drain().await;
+        self.stop.send_replace(true);
+        let drained = timeout(DRAIN, async { while self.server.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            tracing::warn!(seconds = DRAIN.as_secs(), "calls were still under way; they are cut off");
+            self.server.shutdown().await;
+        }
+        self.store.close().await
+    }
+}
+
+async fn until_set(mut flag: watch::Receiver<bool>) {
+    // When the other half is gone, so is the service.
+    let _ = flag.wait_for(|set| *set).await;
+}
+
+async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>) {
+    let mut interval = interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        if let Err(fault) = flow::sweep(&kit, clock.now()).await {
+            tracing::warn!(?fault, "a sweep failed; the next one goes on");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `health`: asks a running service whether it is well.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::bail;
+use clap::Args as ClapArgs;
+
+use super::say;
+use crate::{config::Config, wire::grpc};
+
+#[derive(ClapArgs)]
+pub(super) struct Args {
+    /// Asks only whether the process turns
+    #[arg(long)]
+    live: bool,
+    /// The address of the service, instead of grpc.listen
+    #[arg(long, value_name = "HOST:PORT")]
+    addr: Option<String>,
+}
+
+pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
+    let address = args.addr.clone().unwrap_or_else(|| reachable(config.grpc.listen).to_string());
+    if !grpc::probe(&address, args.live).await? {
+        bail!("{address}: NOT_SERVING");
+    }
+    say(&format!("{address}: SERVING"))
+}
+
+/// Where a server that listens on every address can be reached from here.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    };
+    SocketAddr::new(ip, listen.port())
+}

@@ -1,0 +1,106 @@
+//! The configuration. `default.toml` is the manual and the schema: what does not stand there does not exist.
+
+mod layers;
+mod read;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+pub use layers::{Layers, Problem, Setting};
+
+/// What the service is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the service keeps what it makes itself.
+    pub data_dir: PathBuf,
+    /// The gRPC server.
+    pub grpc: Grpc,
+    /// The database.
+    pub database: Database,
+    /// The key ring.
+    pub keys: Keys,
+    /// Access tokens.
+    pub token: Token,
+    /// The name of the service in authenticator apps.
+    pub totp_issuer: String,
+    /// Logs.
+    pub telemetry: Telemetry,
+}
+
+/// The gRPC server.
+#[derive(Clone, Debug)]
+pub struct Grpc {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Whether it can be asked what it serves.
+    pub reflection: bool,
+}
+
+/// The database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Where it is.
+    pub address: DatabaseAddress,
+    /// Whether `serve` brings the schema up to date.
+    pub auto_migrate: bool,
+}
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseAddress {
+    /// A file of this machine.
+    Sqlite(PathBuf),
+}
+
+/// The key ring.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Its file.
+    pub ring_file: PathBuf,
+    /// Whether the operator has given the file; else it is of our own making.
+    pub given: bool,
+}
+
+/// Access tokens.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The `iss` claim.
+    pub issuer: String,
+    /// The `aud` claim.
+    pub audience: String,
+}
+
+/// Logs.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// The least level that is logged.
+    pub log_level: LogLevel,
+    /// For whom.
+    pub log_format: LogFormat,
+}
+
+/// The least level that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Faults.
+    Error,
+    /// And what may become one.
+    Warn,
+    /// And what an operator wants to know.
+    Info,
+    /// And what a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// For whom logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines: a JSON object a line.
+    Json,
+}
+
+/// The keys whose values are never shown and may come from a file.
+pub const SECRETS: [&str; 2] = ["database.url", "redis.url"];

@@ -1,0 +1,144 @@
+//! The embedded store: in this process, for one replica. Bounded, and gone with the process.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::{EntryHash, Ephemeral, Kind, NewEntry, Shelf, Taken};
+use crate::{
+    clock::Timestamp,
+    error::{Error, Refusal},
+};
+
+/// The embedded store.
+pub struct Memory {
+    capacity: usize,
+    shelves: Mutex<Shelves>,
+}
+
+#[derive(Default)]
+struct Shelves {
+    by_owner: HashMap<Shelf, Vec<Entry>>,
+    entries: usize,
+}
+
+struct Entry {
+    kind: &'static str,
+    hash: EntryHash,
+    sealed: Vec<u8>,
+    attempts_left: u32,
+    end_time: Timestamp,
+}
+
+impl Memory {
+    /// A store that holds at most `capacity` entries.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity, shelves: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shelves> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Ephemeral for Memory {
+    async fn open(&self, shelf: Shelf, entry: NewEntry, now: Timestamp) -> Result<(), Error> {
+        let mut shelves = self.lock();
+        if shelves.entries >= self.capacity {
+            shelves.sweep(now);
+        }
+        if shelves.entries >= self.capacity {
+            return Err(Refusal::RateLimited { retry_after: Some(Duration::from_secs(60)) }.into());
+        }
+        let before = shelves.by_owner.get(&shelf).map_or(0, Vec::len);
+        let own = shelves.by_owner.entry(shelf).or_default();
+        own.retain(|known| known.end_time > now && known.hash != entry.hash);
+        // Entries lie in the order in which they were opened.
+        let mut surplus =
+            (own.iter().filter(|known| known.kind == entry.kind.name).count() + 1).saturating_sub(entry.kind.capacity);
+        own.retain(|known| {
+            let dies = surplus > 0 && known.kind == entry.kind.name;
+            surplus -= usize::from(dies);
+            !dies
+        });
+        own.push(Entry {
+            kind: entry.kind.name,
+            hash: entry.hash,
+            sealed: entry.sealed,
+            attempts_left: entry.attempts,
+            end_time: entry.end_time,
+        });
+        let after = own.len();
+        shelves.entries = shelves.entries + after - before;
+        Ok(())
+    }
+
+    async fn take(&self, shelf: Shelf, hash: EntryHash, now: Timestamp) -> Result<Option<Taken>, Error> {
+        Ok(self.lock().find(shelf, |entry| entry.hash == hash).and_then(|entry| entry.take(now)))
+    }
+
+    async fn take_newest(&self, shelf: Shelf, kind: Kind, now: Timestamp) -> Result<Option<Taken>, Error> {
+        Ok(self.lock().find(shelf, |entry| entry.kind == kind.name).and_then(|entry| entry.take(now)))
+    }
+
+    async fn give_back(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error> {
+        if let Some(entry) = self.lock().find(shelf, |entry| entry.hash == hash) {
+            entry.attempts_left += 1;
+        }
+        Ok(())
+    }
+
+    async fn close(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error> {
+        let mut shelves = self.lock();
+        if let Some(own) = shelves.by_owner.get_mut(&shelf) {
+            let before = own.len();
+            own.retain(|entry| entry.hash != hash);
+            let (closed, empty) = (before - own.len(), own.is_empty());
+            shelves.entries -= closed;
+            if empty {
+                shelves.by_owner.remove(&shelf);
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
+        self.lock().sweep(now);
+        Ok(())
+    }
+}
+
+impl Shelves {
+    /// The newest entry of a shelf that fits.
+    fn find(&mut self, shelf: Shelf, fits: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
+        self.by_owner.get_mut(&shelf)?.iter_mut().rev().find(|entry| fits(entry))
+    }
+
+    fn sweep(&mut self, now: Timestamp) {
+        self.by_owner.retain(|_, own| {
+            own.retain(|entry| entry.end_time > now);
+            !own.is_empty()
+        });
+        self.entries = self.by_owner.values().map(Vec::len).sum();
+    }
+}
+
+impl Entry {
+    fn take(&mut self, now: Timestamp) -> Option<Taken> {
+        if self.end_time <= now || self.attempts_left == 0 {
+            return None;
+        }
+        self.attempts_left -= 1;
+        Some(Taken {
+            hash: self.hash,
+            sealed: self.sealed.clone(),
+            attempts_left: self.attempts_left,
+            end_time: self.end_time,
+        })
+    }
+}

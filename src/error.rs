@@ -1,0 +1,143 @@
+//! The one error type: either a refusal, which is meant, or a fault, which is not.
+
+use std::{borrow::Cow, time::Duration};
+
+/// Why a verb did not do what was asked.
+#[derive(Debug)]
+pub enum Error {
+    /// Meant: the text is public and the reason is API.
+    Refused(Refusal),
+    /// A fault: logged once, at the boundary. The caller sees STORE_UNAVAILABLE when an [`Outage`] lies beneath, else
+    /// INTERNAL.
+    Broken(anyhow::Error),
+}
+
+/// Marks a fault as the database or the ephemeral store being out of reach.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is out of reach")]
+pub struct Outage;
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<anyhow::Error> for Error {
+    fn from(fault: anyhow::Error) -> Self {
+        Self::Broken(fault)
+    }
+}
+
+/// A malformed field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The name of the field as in proto.
+    pub field: &'static str,
+    /// What is wrong with it, as a sentence.
+    pub description: String,
+}
+
+/// Every refusal that the service makes; the dictionary of reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Malformed fields, each named.
+    InvalidArgument(Vec<Violation>),
+    /// Unknown user or wrong password, alike.
+    InvalidCredentials,
+    /// A code that is wrong, replayed or expired, alike.
+    InvalidCode {
+        /// The caller showed a valid access token, so it is the call that is refused, not the caller.
+        signed_in: bool,
+    },
+    /// An unknown, expired, used or exhausted challenge; no pending enrolment.
+    ChallengeExpired,
+    /// No token, or a malformed, expired or revoked one.
+    Unauthenticated,
+    /// The session must be proven again.
+    StepUpRequired {
+        /// The account has a second factor, which must be proven; else the password.
+        second_factor: bool,
+        /// How old the proof may be.
+        max_age: Option<Duration>,
+    },
+    /// The role does not allow it.
+    PermissionDenied,
+    /// The account is blocked. Said only after the right password or to a session of the account.
+    UserBlocked,
+    /// Too much of something; waiting helps.
+    RateLimited {
+        /// How long to wait; None = waiting does not help.
+        retry_after: Option<Duration>,
+    },
+    /// The method cannot be enrolled.
+    TwoFaUnavailable,
+    /// An rpc that does not exist.
+    UnknownMethod,
+    /// A message or its metadata is over the limit.
+    RequestTooLarge,
+    /// The call took longer than the caller or the service allows.
+    DeadlineExceeded,
+}
+
+impl Refusal {
+    /// A refusal of one malformed field.
+    pub fn field(field: &'static str, description: impl Into<String>) -> Self {
+        Self::InvalidArgument(vec![Violation { field, description: description.into() }])
+    }
+
+    /// The stable name: API, metric label and audit word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidArgument(_) => "INVALID_ARGUMENT",
+            Self::InvalidCredentials => "INVALID_CREDENTIALS",
+            Self::InvalidCode { .. } => "INVALID_CODE",
+            Self::ChallengeExpired => "CHALLENGE_EXPIRED",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::StepUpRequired { .. } => "STEP_UP_REQUIRED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::UserBlocked => "USER_BLOCKED",
+            Self::RateLimited { .. } => "RATE_LIMITED",
+            Self::TwoFaUnavailable => "TWO_FA_UNAVAILABLE",
+            Self::UnknownMethod => "UNKNOWN_METHOD",
+            Self::RequestTooLarge => "REQUEST_TOO_LARGE",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        }
+    }
+
+    /// A sentence for a person that says what to do.
+    pub fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::InvalidArgument(violations) => {
+                let named: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
+                Cow::Owned(named.join(" "))
+            }
+            Self::InvalidCredentials => "E-mail or password is wrong. Check both and try again.".into(),
+            Self::InvalidCode { .. } => {
+                "That code is not valid. A code works once: if you have just used it, wait for the next one.".into()
+            }
+            Self::ChallengeExpired => {
+                "This challenge has ended or was used. Sign in again, or start the enrolment again.".into()
+            }
+            Self::Unauthenticated => "The token is missing, expired or ended. Sign in again.".into(),
+            Self::StepUpRequired { second_factor: true, .. } => {
+                "This needs a fresh proof of your second factor. Sign in with it again.".into()
+            }
+            Self::StepUpRequired { second_factor: false, .. } => {
+                "This needs a fresh proof of your password. Sign in again.".into()
+            }
+            Self::PermissionDenied => "Your role does not allow this. Ask an administrator.".into(),
+            Self::UserBlocked => "This account is blocked. Ask an administrator.".into(),
+            Self::RateLimited { retry_after: Some(_) } => "Too many attempts. Wait, then try again.".into(),
+            Self::RateLimited { retry_after: None } => {
+                "Too many wrong codes in a row: this method is switched off for the account. Use another method, or ask an \
+                 administrator to reset it."
+                    .into()
+            }
+            Self::TwoFaUnavailable => "This method cannot be enrolled here. Choose another method.".into(),
+            Self::UnknownMethod => "There is no such rpc. List the services by reflection.".into(),
+            Self::RequestTooLarge => "The request is too large. Send a smaller message and less metadata.".into(),
+            Self::DeadlineExceeded => "The call took too long. Try again with a longer deadline.".into(),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Draws QR codes in the process, so that the secret in them goes nowhere.
+
+use anyhow::Context;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use qrcode::{Color, EcLevel, QrCode};
+
+use crate::secret::Secret;
+
+/// Pixels to the side of a module.
+const SCALE: usize = 6;
+/// The white border that readers need, in modules.
+const QUIET: usize = 4;
+
+/// The text as a QR code: a PNG picture as data URI.
+pub fn data_uri(text: &str) -> anyhow::Result<Secret<String>> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::M).context("too much text for a QR code")?;
+    let png = Secret::new(draw(&code)?);
+    Ok(Secret::new(format!("data:image/png;base64,{}", STANDARD.encode(png.expose()))))
+}
+
+fn draw(code: &QrCode) -> anyhow::Result<Vec<u8>> {
+    let modules = code.width();
+    let side = (modules + 2 * QUIET) * SCALE;
+    let mut pixels = vec![u8::MAX; side * side];
+    for (index, module) in code.to_colors().into_iter().enumerate() {
+        if module == Color::Dark {
+            let (left, top) = ((index % modules + QUIET) * SCALE, (index / modules + QUIET) * SCALE);
+            for row in top..top + SCALE {
+                pixels[row * side + left..row * side + left + SCALE].fill(0);
+            }
+        }
+    }
+    let side = u32::try_from(side)?;
+    let mut picture = Vec::new();
+    let mut encoder = png::Encoder::new(&mut picture, side, side);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&pixels)?;
+    writer.finish()?;
+    Ok(picture)
+}

@@ -1,0 +1,24 @@
+//! Ends the caller's session, or all of them.
+
+use super::{Call, Kit};
+use crate::{
+    error::Error,
+    model::{Event, EventKind, Principal},
+    swap::Swap,
+};
+
+/// Ends the session of the caller; with `all`, every session of the account.
+pub async fn end_session(kit: &Kit, principal: &Principal, all: bool, call: &Call) -> Result<(), Error> {
+    let tx = kit.store.begin().await?;
+    let ended = if all {
+        tx.delete_sessions(principal.user, None).await? > 0
+    } else {
+        tx.delete_session(principal.user, principal.session).await? == Swap::Done
+    };
+    if ended {
+        let event = Event::of(EventKind::SessionEnded, principal.user, &call.origin);
+        let event = if all { event } else { event.session(principal.session) };
+        tx.record(&event, call.now).await?;
+    }
+    tx.commit().await
+}

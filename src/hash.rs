@@ -1,0 +1,230 @@
+//! The Argon2id pool: as many threads as cores at the lowest priority, each with one block of memory that it uses again and
+//! again, behind two short queues. Hashing can fill its own cores and nothing else.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use argon2::{
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    error::{Error, Refusal},
+    secret::{self, Secret},
+};
+
+const QUEUE_LENGTH: usize = 64;
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// Which queue a job waits in. The first is served before the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Codes that must be hashed to be judged.
+    SecondFactor,
+    /// Passwords.
+    SignIn,
+}
+
+/// Hashes passwords and verifies them.
+pub struct Hasher {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    stand_in: String,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct Queues {
+    second_factor: VecDeque<Job>,
+    sign_in: VecDeque<Job>,
+    closed: bool,
+}
+
+struct Job {
+    task: Task,
+    answer: oneshot::Sender<anyhow::Result<Answer>>,
+}
+
+enum Task {
+    Hash { password: Secret<String> },
+    Verify { password: Secret<String>, phc: Secret<String> },
+}
+
+enum Answer {
+    Hashed(Secret<String>),
+    Verified(bool),
+}
+
+impl Hasher {
+    /// Starts a pool of `threads` threads.
+    pub fn start(threads: usize) -> anyhow::Result<Self> {
+        let shared = Arc::new(Shared { queues: Mutex::default(), work: Condvar::new() });
+        let threads = (0..threads.max(1))
+            .map(|n| {
+                let shared = Arc::clone(&shared);
+                thread::Builder::new().name(format!("argon2-{n}")).spawn(move || work(&shared))
+            })
+            .collect::<Result<_, _>>()
+            .context("cannot start a hashing thread")?;
+        // Never the hash of anything: no password gives this output.
+        let salt = Salt::new(&secret::random::<16>()?).map_err(|fault| anyhow!("{fault}"))?;
+        let stand_in = phc_string(&salt, &secret::random()?)?;
+        Ok(Self { shared, threads, stand_in })
+    }
+
+    /// Hashes a password with a new salt; the answer is a PHC string.
+    pub async fn hash(&self, queue: Queue, password: Secret<String>) -> Result<Secret<String>, Error> {
+        match self.submit(queue, Task::Hash { password }).await? {
+            Answer::Hashed(phc) => Ok(phc),
+            Answer::Verified(_) => Err(anyhow!("the hash pool mixed up its answers").into()),
+        }
+    }
+
+    /// Whether the password is the one that was hashed. Without a hash it works as long, and says no.
+    pub async fn verify(
+        &self,
+        queue: Queue,
+        password: Secret<String>,
+        phc: Option<&Secret<String>>,
+    ) -> Result<bool, Error> {
+        let stored = Secret::new(phc.map_or(&self.stand_in, |phc| phc.expose()).clone());
+        match self.submit(queue, Task::Verify { password, phc: stored }).await? {
+            Answer::Verified(right) => Ok(right && phc.is_some()),
+            Answer::Hashed(_) => Err(anyhow!("the hash pool mixed up its answers").into()),
+        }
+    }
+
+    async fn submit(&self, queue: Queue, task: Task) -> Result<Answer, Error> {
+        let (answer, wait) = oneshot::channel();
+        {
+            let mut queues = self.shared.lock();
+            let line = match queue {
+                Queue::SecondFactor => &mut queues.second_factor,
+                Queue::SignIn => &mut queues.sign_in,
+            };
+            // Whoever has given up waiting does not keep others out.
+            line.retain(|job| !job.answer.is_closed());
+            if line.len() >= QUEUE_LENGTH {
+                return Err(Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) }.into());
+            }
+            line.push_back(Job { task, answer });
+        }
+        self.shared.work.notify_one();
+        Ok(wait.await.context("the hash pool has stopped")??)
+    }
+}
+
+impl Drop for Hasher {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has reported it; there is nothing left to do for it.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut queues = self.lock();
+        loop {
+            if queues.closed {
+                return None;
+            }
+            let job = queues.second_factor.pop_front().or_else(|| queues.sign_in.pop_front());
+            match job {
+                Some(job) if job.answer.is_closed() => {}
+                Some(job) => return Some(job),
+                None => queues = self.work.wait(queues).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+fn work(shared: &Shared) {
+    // On Linux this is the priority of the calling thread alone.
+    if let Err(fault) = rustix::process::nice(19) {
+        tracing::warn!(%fault, "hashing threads run at normal priority");
+    }
+    let mut memory = Vec::new();
+    while let Some(job) = shared.next() {
+        let answer = match &job.task {
+            Task::Hash { password } => hash(password, &mut memory).map(Answer::Hashed),
+            Task::Verify { password, phc } => verify(password, phc, &mut memory).map(Answer::Verified),
+        };
+        // The caller may have gone; then nobody needs the answer.
+        let _ = job.answer.send(answer);
+    }
+}
+
+fn hash(password: &Secret<String>, memory: &mut Vec<Block>) -> anyhow::Result<Secret<String>> {
+    let salt = Salt::new(&secret::random::<16>()?).map_err(|fault| anyhow!("{fault}"))?;
+    let output = argon2id(params(MEMORY_KIB, PASSES, LANES)?, password, &salt, memory)?;
+    Ok(Secret::new(phc_string(&salt, &output)?))
+}
+
+fn verify(password: &Secret<String>, phc: &Secret<String>, memory: &mut Vec<Block>) -> anyhow::Result<bool> {
+    let stored = PasswordHash::new(phc.expose()).map_err(|fault| anyhow!("a stored hash is malformed: {fault}"))?;
+    anyhow::ensure!(stored.algorithm == argon2::ARGON2ID_IDENT, "a stored hash is not Argon2id");
+    let number = |name| stored.params.get_decimal(name).with_context(|| format!("a stored hash lacks {name}"));
+    let params = params(number("m")?, number("t")?, number("p")?)?;
+    let (salt, expected) = stored.salt.zip(stored.hash).context("a stored hash lacks its salt or output")?;
+    let output = argon2id(params, password, &salt, memory)?;
+    Ok(secret::same(&output, expected.as_bytes()))
+}
+
+fn params(memory: u32, passes: u32, lanes: u32) -> anyhow::Result<Params> {
+    Params::new(memory, passes, lanes, Some(32)).map_err(|fault| anyhow!("bad Argon2 parameters: {fault}"))
+}
+
+fn argon2id(
+    params: Params,
+    password: &Secret<String>,
+    salt: &[u8],
+    memory: &mut Vec<Block>,
+) -> anyhow::Result<[u8; 32]> {
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let mut output = [0; 32];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut output, &mut memory[..blocks])
+        .map_err(|fault| anyhow!("Argon2 failed: {fault}"))?;
+    Ok(output)
+}
+
+fn phc_string(salt: &Salt, output: &[u8; 32]) -> anyhow::Result<String> {
+    let number = |text: &mut ParamsString, name: &str, value| text.add_decimal(name, value);
+    let mut text = ParamsString::new();
+    number(&mut text, "m", MEMORY_KIB)
+        .and_then(|()| number(&mut text, "t", PASSES))
+        .and_then(|()| number(&mut text, "p", LANES))
+        .map_err(|fault| anyhow!("{fault}"))?;
+    let hash = PasswordHash {
+        algorithm: argon2::ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: text,
+        salt: Some(*salt),
+        hash: Some(Output::new(output).map_err(|fault| anyhow!("{fault}"))?),
+    };
+    Ok(hash.to_string())
+}

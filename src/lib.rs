@@ -1,0 +1,59 @@
+//! Countersign: two-factor authentication as a service.
+//!
+//! # The map
+//!
+//! A room is a file or a folder with one subject. Rooms lie on floors: a room uses only floors below its own, and neighbours on
+//! a floor do not know each other. `tests/architecture.rs` reads this map and holds the code to it.
+//!
+//! ```text
+//! main
+//! cli                                                     may name everything below
+//! app                                                     puts the parts together
+//! wire                                                    protocols: bytes ⇄ intent
+//! flow                                                    verbs: intent → meaning → state
+//! factor  challenge  policy  limit  token                 meaning: right or wrong, allowed or not
+//! store  ephemeral                                        state: what lasts, and what may be lost
+//! model                                                   plain records that rooms share
+//! config  telemetry  seal  hash                           tools that use tools
+//! clock  error  file  secret  swap                        tools
+//! ```
+//!
+//! Bound crates: a crate in this list is named in its room alone.
+//!
+//! ```text
+//! tonic  tonic_health  tonic_reflection  tonic_types      wire
+//! prost  prost_types  prost_reflect  http  tower          wire
+//! sea_orm  migrations                                     store
+//! jsonwebtoken                                            token
+//! argon2                                                  hash
+//! chacha20poly1305                                        seal
+//! totp_rs  qrcode  png                                    factor
+//! clap  rpassword                                         cli  main
+//! tracing_subscriber                                      telemetry
+//! toml                                                    config  seal
+//! ```
+//!
+//! A sign-in with a code passes five doors: `wire/grpc/twofa.rs` → `flow/verify.rs` → `challenge.rs` and `ephemeral` (an
+//! attempt is taken before the code is looked at) → `factor/totp.rs` (right or wrong) → `store` (one transaction).
+
+pub mod app;
+pub mod challenge;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod ephemeral;
+pub mod error;
+pub mod factor;
+pub mod file;
+pub mod flow;
+pub mod hash;
+pub mod limit;
+pub mod model;
+pub mod policy;
+pub mod seal;
+pub mod secret;
+pub mod store;
+pub mod swap;
+pub mod telemetry;
+pub mod token;
+pub mod wire;

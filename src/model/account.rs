@@ -1,0 +1,52 @@
+//! An account: who may sign in.
+
+use crate::{
+    clock::Timestamp,
+    model::{Email, UserId},
+    secret::Secret,
+};
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Manages itself.
+    User,
+    /// Manages settings and other accounts too.
+    Admin,
+}
+
+impl Role {
+    /// The word in the `role` claim and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Reads `as_str` back.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::User, Self::Admin].into_iter().find(|role| role.as_str() == word)
+    }
+}
+
+/// A password hash as PHC string.
+pub type PasswordHash = Secret<String>;
+
+/// An account as the database has it.
+pub struct Account {
+    /// Its id.
+    pub id: UserId,
+    /// Its e-mail address.
+    pub email: Email,
+    /// What it may do.
+    pub role: Role,
+    /// A blocked account cannot sign in.
+    pub blocked: bool,
+    /// Rises with every change that must end open challenges.
+    pub security_version: i64,
+    /// None = no password is set, so none is right.
+    pub password_hash: Option<PasswordHash>,
+    /// When it was made.
+    pub create_time: Timestamp,
+}

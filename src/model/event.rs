@@ -1,0 +1,98 @@
+//! What the audit log says: one record for every change of state and every judged credential.
+
+use crate::model::{Method, Origin, SessionId, UserId};
+
+/// What happened. Words after OWASP's logging vocabulary where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A sign-in was completed: a session began.
+    LoginSuccess,
+    /// A password was wrong, or its user unknown or blocked.
+    LoginFail,
+    /// A password was right; a second factor is asked for.
+    ChallengeCreated,
+    /// A code was wrong.
+    CodeFail,
+    /// A code was right, but it had been used.
+    Replay,
+    /// An enrolment began.
+    EnrolmentStarted,
+    /// A factor was confirmed.
+    FactorCreated,
+    /// A session was refreshed.
+    SessionRenewed,
+    /// A refresh token was used again: its session was ended.
+    TokenReuse,
+    /// A session was ended by its owner.
+    SessionEnded,
+    /// An account was made.
+    UserCreated,
+    /// A password was set.
+    PasswordChange,
+}
+
+impl EventKind {
+    /// The word in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LoginSuccess => "authn_login_success",
+            Self::LoginFail => "authn_login_fail",
+            Self::ChallengeCreated => "authn_challenge_created",
+            Self::CodeFail => "authn_code_fail",
+            Self::Replay => "replay",
+            Self::EnrolmentStarted => "authn_enrollment_started",
+            Self::FactorCreated => "authn_factor_created",
+            Self::SessionRenewed => "session_renewed",
+            Self::TokenReuse => "authn_token_reuse",
+            Self::SessionEnded => "session_ended",
+            Self::UserCreated => "user_created",
+            Self::PasswordChange => "authn_password_change",
+        }
+    }
+}
+
+/// One record of the audit log, less its id and time.
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: EventKind,
+    /// Whose account it happened to; None = no account is known by that name.
+    pub subject: Option<UserId>,
+    /// Keyed hash of the e-mail address that was typed, where one was.
+    pub identifier_hash: Option<[u8; 32]>,
+    /// The session that it happened to.
+    pub session: Option<SessionId>,
+    /// The method that was judged.
+    pub method: Option<Method>,
+    /// The reason of the refusal, when it was one.
+    pub reason: Option<&'static str>,
+    /// Where the call came from.
+    pub origin: &'a Origin,
+}
+
+impl<'a> Event<'a> {
+    /// A record about an account.
+    pub fn of(kind: EventKind, subject: UserId, origin: &'a Origin) -> Self {
+        Self { kind, subject: Some(subject), identifier_hash: None, session: None, method: None, reason: None, origin }
+    }
+
+    /// With the session that it happened to.
+    #[must_use]
+    pub fn session(mut self, session: SessionId) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    /// With the method that was judged.
+    #[must_use]
+    pub fn method(mut self, method: Method) -> Self {
+        self.method = Some(method);
+        self
+    }
+
+    /// With the reason of the refusal.
+    #[must_use]
+    pub fn reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+}

@@ -1,0 +1,121 @@
+//! Accounts.
+
+use anyhow::Context;
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    sea_query::{Expr, OnConflict},
+};
+
+use super::{Store, Tx, entity::user, outage};
+use crate::{
+    clock::Timestamp,
+    error::Error,
+    model::{Account, Email, PasswordHash, Role, UserId},
+    seal::{KeyRing, Place},
+    secret::Secret,
+    swap::Swap,
+};
+
+impl Store {
+    /// The account with this e-mail address.
+    pub async fn find_account_by_email(&self, email: &Email) -> Result<Option<Account>, Error> {
+        let row = user::Entity::find()
+            .filter(user::Column::EmailCanonical.eq(email.canonical().as_bytes().to_vec()))
+            .one(&self.reader)
+            .await
+            .map_err(outage)?;
+        row.map(|row| account(row, &self.ring)).transpose()
+    }
+
+    /// The account with this id.
+    pub async fn find_account(&self, id: UserId) -> Result<Option<Account>, Error> {
+        let row = user::Entity::find_by_id(id.uuid()).one(&self.reader).await.map_err(outage)?;
+        row.map(|row| account(row, &self.ring)).transpose()
+    }
+}
+
+impl Tx {
+    /// The account, kept as it is until the transaction ends.
+    pub async fn lock_account(&self, id: UserId) -> Result<Option<Account>, Error> {
+        let row = user::Entity::find_by_id(id.uuid()).lock_exclusive().one(&self.inner).await.map_err(outage)?;
+        row.map(|row| account(row, &self.ring)).transpose()
+    }
+
+    /// Adds an account; Stale when its e-mail address is taken.
+    pub async fn insert_account(&self, account: &Account) -> Result<Swap, Error> {
+        let row = user::ActiveModel {
+            id: Set(account.id.uuid()),
+            email_typed: Set(account.email.typed().as_bytes().to_vec()),
+            email_canonical: Set(account.email.canonical().as_bytes().to_vec()),
+            role: Set(account.role.as_str().to_owned()),
+            blocked: Set(account.blocked),
+            security_version: Set(account.security_version),
+            password_hash: account.password_hash.as_ref().map_or(Ok(NotSet), |hash| {
+                seal_password_hash(&self.ring, account.id, hash).map(|sealed| Set(Some(sealed)))
+            })?,
+            create_time: Set(account.create_time.millis()),
+        };
+        let rows = user::Entity::insert(row)
+            .on_conflict(OnConflict::column(user::Column::EmailCanonical).do_nothing().to_owned())
+            .exec_without_returning(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(rows))
+    }
+
+    /// Sets the password and raises the security version.
+    pub async fn save_password_hash(&self, id: UserId, hash: &PasswordHash) -> Result<Swap, Error> {
+        let sealed = seal_password_hash(&self.ring, id, hash)?;
+        let done = user::Entity::update_many()
+            .col_expr(user::Column::PasswordHash, Expr::val(sealed))
+            .col_expr(user::Column::SecurityVersion, Expr::col(user::Column::SecurityVersion).add(1))
+            .filter(user::Column::Id.eq(id.uuid()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Raises the security version: every open challenge of the account dies.
+    pub async fn raise_security_version(&self, id: UserId) -> Result<Swap, Error> {
+        let done = user::Entity::update_many()
+            .col_expr(user::Column::SecurityVersion, Expr::col(user::Column::SecurityVersion).add(1))
+            .filter(user::Column::Id.eq(id.uuid()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+}
+
+pub(super) fn account(row: user::Model, ring: &KeyRing) -> Result<Account, Error> {
+    let id = UserId::from_uuid(row.id);
+    let email = String::from_utf8(row.email_typed).context("a stored e-mail address is not UTF-8")?;
+    let email = Email::parse(&email).map_err(|problem| anyhow::anyhow!("a stored e-mail address {problem}"))?;
+    let role = Role::from_word(&row.role).context("a stored role is unknown")?;
+    let password_hash = row.password_hash.map(|sealed| open_password_hash(ring, id, &sealed)).transpose()?;
+    Ok(Account {
+        id,
+        email,
+        role,
+        blocked: row.blocked,
+        security_version: row.security_version,
+        password_hash,
+        create_time: Timestamp::from_millis(row.create_time),
+    })
+}
+
+fn seal_password_hash(ring: &KeyRing, id: UserId, hash: &PasswordHash) -> Result<Vec<u8>, Error> {
+    Ok(ring.seal(password_place(&id), hash.expose().as_bytes())?)
+}
+
+fn open_password_hash(ring: &KeyRing, id: UserId, sealed: &[u8]) -> Result<PasswordHash, Error> {
+    let plain = ring.open(password_place(&id), sealed)?;
+    let text = String::from_utf8(plain.expose().clone()).context("a stored password hash is not text")?;
+    Ok(Secret::new(text))
+}
+
+fn password_place(id: &UserId) -> Place<'_> {
+    Place { table: "users", column: "password_hash", user: id.bytes(), row: id.bytes() }
+}

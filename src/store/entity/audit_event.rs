@@ -1,0 +1,25 @@
+//! Rows of `audit_events`.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, DeriveEntityModel)]
+#[sea_orm(table_name = "audit_events")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub create_time: i64,
+    pub kind: String,
+    pub reason: Option<String>,
+    pub subject_id: Option<Uuid>,
+    pub identifier_hash: Option<Vec<u8>>,
+    pub session_id: Option<Uuid>,
+    pub method: Option<String>,
+    pub source: String,
+    pub user_agent: Vec<u8>,
+    pub request_id: String,
+}
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

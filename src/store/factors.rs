@@ -1,0 +1,124 @@
+//! Enrolled factors.
+
+use anyhow::Context;
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, RelationDef,
+    sea_query::Expr,
+};
+
+use super::{
+    Store, Tx,
+    accounts::account,
+    entity::{factor, user},
+    outage,
+};
+use crate::{
+    clock::Timestamp,
+    error::Error,
+    model::{Account, EnrolledFactor, FactorData, FactorId, Method, NewFactor, UserId},
+    seal::{KeyRing, Place},
+    swap::Swap,
+};
+
+impl Store {
+    /// The factors of an account, oldest first.
+    pub async fn factors(&self, user: UserId) -> Result<Vec<EnrolledFactor>, Error> {
+        let rows = by_age(user).all(&self.reader).await.map_err(outage)?;
+        rows.into_iter().map(|row| enrolled(row, &self.ring)).collect()
+    }
+}
+
+impl Tx {
+    /// The factors of an account, oldest first.
+    pub async fn factors(&self, user: UserId) -> Result<Vec<EnrolledFactor>, Error> {
+        let rows = by_age(user).all(&self.inner).await.map_err(outage)?;
+        rows.into_iter().map(|row| enrolled(row, &self.ring)).collect()
+    }
+
+    /// An account with its factors, oldest first, kept as they are until the transaction ends; None when it is gone or has no
+    /// factor.
+    pub async fn lock_account_with_factors(
+        &self,
+        user: UserId,
+    ) -> Result<Option<(Account, Vec<EnrolledFactor>)>, Error> {
+        let owner: RelationDef =
+            factor::Entity::belongs_to(user::Entity).from(factor::Column::UserId).to(user::Column::Id).into();
+        let rows = by_age(user)
+            .join(JoinType::InnerJoin, owner)
+            .select_also(user::Entity)
+            .lock_exclusive()
+            .all(&self.inner)
+            .await
+            .map_err(outage)?;
+        let mut locked = None;
+        for (factor, owner) in rows {
+            let owner = owner.context("a factor without its account")?;
+            let factor = enrolled(factor, &self.ring)?;
+            match &mut locked {
+                None => locked = Some((account(owner, &self.ring)?, vec![factor])),
+                Some((_, factors)) => factors.push(factor),
+            }
+        }
+        Ok(locked)
+    }
+
+    /// How many factors an account has.
+    pub async fn count_factors(&self, user: UserId) -> Result<u64, Error> {
+        factor::Entity::find().filter(factor::Column::UserId.eq(user.uuid())).count(&self.inner).await.map_err(outage)
+    }
+
+    /// Uses up everything to `spent` included, for a sign-in; Stale when that much or more is used up already.
+    pub async fn advance_spent(&self, id: FactorId, spent: i64, now: Timestamp) -> Result<Swap, Error> {
+        let done = factor::Entity::update_many()
+            .col_expr(factor::Column::Spent, Expr::val(spent))
+            .col_expr(factor::Column::LastUseTime, Expr::val(now.millis()))
+            .filter(factor::Column::Id.eq(id.uuid()))
+            .filter(factor::Column::Spent.lt(spent))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Adds a confirmed factor.
+    pub async fn insert_factor(&self, new: &NewFactor<'_>, now: Timestamp) -> Result<(), Error> {
+        let place = place(new.user.bytes(), new.id.bytes());
+        let row = factor::ActiveModel {
+            id: Set(new.id.uuid()),
+            user_id: Set(new.user.uuid()),
+            method: Set(new.method.as_str().to_owned()),
+            label: Set(new.label.as_bytes().to_vec()),
+            data: Set(self.ring.seal(place, new.data.expose())?),
+            handle: NotSet,
+            spent: Set(new.spent),
+            version: Set(1),
+            create_time: Set(now.millis()),
+            last_use_time: NotSet,
+        };
+        factor::Entity::insert(row).exec_without_returning(&self.inner).await.map_err(outage)?;
+        Ok(())
+    }
+}
+
+fn by_age(user: UserId) -> sea_orm::Select<factor::Entity> {
+    factor::Entity::find().filter(factor::Column::UserId.eq(user.uuid())).order_by_asc(factor::Column::Id)
+}
+
+fn enrolled(row: factor::Model, ring: &KeyRing) -> Result<EnrolledFactor, Error> {
+    let data = ring.open(place(row.user_id.as_bytes(), row.id.as_bytes()), &row.data)?;
+    Ok(EnrolledFactor {
+        id: FactorId::from_uuid(row.id),
+        user: UserId::from_uuid(row.user_id),
+        method: Method::from_word(&row.method).context("a stored method is unknown")?,
+        label: String::from_utf8(row.label).context("a stored label is not UTF-8")?,
+        data: FactorData::new(data.expose().clone()),
+        spent: row.spent,
+        create_time: Timestamp::from_millis(row.create_time),
+        last_use_time: row.last_use_time.map(Timestamp::from_millis),
+    })
+}
+
+fn place<'a>(user: &'a [u8; 16], row: &'a [u8; 16]) -> Place<'a> {
+    Place { table: "factors", column: "data", user, row }
+}

@@ -1,0 +1,219 @@
+//! Sessions and their refresh tokens.
+
+use anyhow::Context;
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, EntityTrait, ExprTrait, FromQueryResult, JoinType, QueryFilter, QuerySelect, RelationDef, Select,
+    sea_query::{Expr, Query},
+};
+use uuid::Uuid;
+
+use super::{
+    Store, Tx,
+    entity::{factor, session, user},
+    outage,
+};
+use crate::{
+    clock::Timestamp,
+    error::Error,
+    model::{Acr, Amr, LiveSession, NewSession, Origin, Proof, RefreshState, Role, Session, SessionId, UserId},
+    seal::Place,
+    secret::Secret,
+    swap::Swap,
+};
+
+/// What a rotation writes.
+pub struct Rotation<'a> {
+    /// Hash of the token that was shown, which must still be the good one.
+    pub from: &'a [u8; 32],
+    /// Hash of the token that takes its place.
+    pub to: &'a [u8; 32],
+    /// That token, to be sealed for whoever loses the answer.
+    pub successor: &'a Secret<String>,
+    /// The session then ends at this moment unless it is refreshed again.
+    pub idle_end_time: Timestamp,
+}
+
+#[derive(FromQueryResult)]
+struct LiveRow {
+    id: Uuid,
+    user_id: Uuid,
+    auth_time: i64,
+    amr: String,
+    factor_count: i16,
+    idle_end_time: i64,
+    end_time: i64,
+    role: String,
+    blocked: bool,
+    has_factor: bool,
+}
+
+impl Store {
+    /// A session with what its account is now, in one read by primary key. It may have run out.
+    pub async fn find_live_session(&self, id: SessionId) -> Result<Option<LiveSession>, Error> {
+        let row = live(id).into_model::<LiveRow>().one(&self.reader).await.map_err(outage)?;
+        row.map(live_session).transpose()
+    }
+}
+
+impl Tx {
+    /// A session with what its account is now. It may have run out.
+    pub async fn find_live_session(&self, id: SessionId) -> Result<Option<LiveSession>, Error> {
+        let row = live(id).into_model::<LiveRow>().one(&self.inner).await.map_err(outage)?;
+        row.map(live_session).transpose()
+    }
+
+    /// Opens a session.
+    pub async fn insert_session(&self, new: &NewSession, origin: &Origin, now: Timestamp) -> Result<(), Error> {
+        let row = session::ActiveModel {
+            id: Set(new.session.id.uuid()),
+            user_id: Set(new.session.user.uuid()),
+            auth_time: Set(new.session.proof.auth_time.millis()),
+            amr: Set(new.session.proof.amr.to_line()),
+            factor_count: Set(factor_count(new.session.proof.acr)),
+            create_time: Set(now.millis()),
+            idle_end_time: Set(new.session.idle_end_time.millis()),
+            end_time: Set(new.session.end_time.millis()),
+            refresh_family: Set(new.family_hash.to_vec()),
+            refresh_hash: Set(new.refresh_hash.to_vec()),
+            refresh_previous_hash: NotSet,
+            refresh_rotate_time: NotSet,
+            refresh_successor: NotSet,
+            source: Set(origin.source.to_string()),
+            user_agent: Set(origin.user_agent.as_bytes().to_vec()),
+        };
+        session::Entity::insert(row).exec_without_returning(&self.inner).await.map_err(outage)?;
+        Ok(())
+    }
+
+    /// Sets how a session was proven; Stale when the session has ended.
+    pub async fn save_proof(&self, id: SessionId, proof: &Proof) -> Result<Swap, Error> {
+        let done = session::Entity::update_many()
+            .col_expr(session::Column::AuthTime, Expr::val(proof.auth_time.millis()))
+            .col_expr(session::Column::Amr, Expr::val(proof.amr.to_line()))
+            .col_expr(session::Column::FactorCount, Expr::val(factor_count(proof.acr)))
+            .filter(session::Column::Id.eq(id.uuid()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// The refresh tokens of a session.
+    pub async fn find_refresh_state(&self, id: SessionId) -> Result<Option<RefreshState>, Error> {
+        let row = session::Entity::find_by_id(id.uuid()).one(&self.inner).await.map_err(outage)?;
+        row.map(refresh_state).transpose()
+    }
+
+    /// Puts a new refresh token in the place of the one that was shown; Stale when that one is no longer the good one.
+    pub async fn rotate_refresh_token(
+        &self,
+        session: &Session,
+        rotation: &Rotation<'_>,
+        now: Timestamp,
+    ) -> Result<Swap, Error> {
+        let sealed = self.ring.seal(successor_place(session), rotation.successor.expose().as_bytes())?;
+        let done = session::Entity::update_many()
+            .col_expr(session::Column::RefreshHash, Expr::val(rotation.to.to_vec()))
+            .col_expr(session::Column::RefreshPreviousHash, Expr::val(rotation.from.to_vec()))
+            .col_expr(session::Column::RefreshRotateTime, Expr::val(now.millis()))
+            .col_expr(session::Column::RefreshSuccessor, Expr::val(sealed))
+            .col_expr(session::Column::IdleEndTime, Expr::val(rotation.idle_end_time.millis()))
+            .filter(session::Column::Id.eq(session.id.uuid()))
+            .filter(session::Column::RefreshHash.eq(rotation.from.to_vec()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Opens the successor that a rotation has kept.
+    pub fn open_successor(&self, session: &Session, sealed: &[u8]) -> Result<Secret<String>, Error> {
+        let plain = self.ring.open(successor_place(session), sealed)?;
+        let text = String::from_utf8(plain.expose().clone()).context("a stored refresh token is not text")?;
+        Ok(Secret::new(text))
+    }
+
+    /// Ends one session of an account; Stale when it has ended.
+    pub async fn delete_session(&self, user: UserId, id: SessionId) -> Result<Swap, Error> {
+        let done = session::Entity::delete_many()
+            .filter(session::Column::Id.eq(id.uuid()))
+            .filter(session::Column::UserId.eq(user.uuid()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Ends every session of an account but `kept`; answers how many.
+    pub async fn delete_sessions(&self, user: UserId, kept: Option<SessionId>) -> Result<u64, Error> {
+        let mut others = session::Entity::delete_many().filter(session::Column::UserId.eq(user.uuid()));
+        if let Some(kept) = kept {
+            others = others.filter(session::Column::Id.ne(kept.uuid()));
+        }
+        Ok(others.exec(&self.inner).await.map_err(outage)?.rows_affected)
+    }
+}
+
+fn live(id: SessionId) -> Select<session::Entity> {
+    let owner: RelationDef =
+        session::Entity::belongs_to(user::Entity).from(session::Column::UserId).to(user::Column::Id).into();
+    let any_factor = Query::select()
+        .expr(Expr::val(1))
+        .from(factor::Entity)
+        .and_where(
+            Expr::col((factor::Entity, factor::Column::UserId)).equals((session::Entity, session::Column::UserId)),
+        )
+        .to_owned();
+    session::Entity::find_by_id(id.uuid())
+        .select_only()
+        .columns([
+            session::Column::Id,
+            session::Column::UserId,
+            session::Column::AuthTime,
+            session::Column::Amr,
+            session::Column::FactorCount,
+            session::Column::IdleEndTime,
+            session::Column::EndTime,
+        ])
+        .columns([user::Column::Role, user::Column::Blocked])
+        .expr_as(Expr::exists(any_factor), "has_factor")
+        .join(JoinType::InnerJoin, owner)
+}
+
+fn live_session(row: LiveRow) -> Result<LiveSession, Error> {
+    let acr = if row.factor_count >= 2 { Acr::Two } else { Acr::One };
+    let proof = Proof { auth_time: Timestamp::from_millis(row.auth_time), amr: Amr::from_line(&row.amr), acr };
+    let session = Session {
+        id: SessionId::from_uuid(row.id),
+        user: UserId::from_uuid(row.user_id),
+        proof,
+        idle_end_time: Timestamp::from_millis(row.idle_end_time),
+        end_time: Timestamp::from_millis(row.end_time),
+    };
+    let role = Role::from_word(&row.role).context("a stored role is unknown")?;
+    Ok(LiveSession { session, role, blocked: row.blocked, has_factor: row.has_factor })
+}
+
+fn refresh_state(row: session::Model) -> Result<RefreshState, Error> {
+    let hash = |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).ok().context("a stored hash is not 32 bytes");
+    Ok(RefreshState {
+        family_hash: hash(row.refresh_family)?,
+        current_hash: hash(row.refresh_hash)?,
+        previous_hash: row.refresh_previous_hash.map(hash).transpose()?,
+        rotate_time: row.refresh_rotate_time.map(Timestamp::from_millis),
+        sealed_successor: row.refresh_successor,
+    })
+}
+
+fn successor_place(session: &Session) -> Place<'_> {
+    let (user, row) = (session.user.bytes(), session.id.bytes());
+    Place { table: "sessions", column: "refresh_successor", user, row }
+}
+
+const fn factor_count(acr: Acr) -> i16 {
+    match acr {
+        Acr::One => 1,
+        Acr::Two => 2,
+    }
+}

@@ -1,0 +1,111 @@
+//! Access tokens: JWTs after RFC 9068, signed with EdDSA and nothing else.
+
+use std::{collections::HashSet, time::Duration};
+
+use jsonwebtoken::{Algorithm, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::keys::{PublicKey, SigningKeys};
+use crate::{
+    clock::Timestamp,
+    model::{Role, Session, SessionId, TokenId, UserId},
+};
+
+const TYPE: &str = "at+jwt";
+
+/// How long an access token lives.
+pub const LIFE: Duration = Duration::from_secs(15 * 60);
+
+const LEEWAY: Duration = Duration::from_secs(30);
+
+/// The claims. Every one is required and typed: a token with one missing or of another type is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer.
+    pub iss: String,
+    /// Subject: the user.
+    pub sub: UserId,
+    /// Audience.
+    pub aud: String,
+    /// Expiration time, in seconds since 1970-01-01 UTC.
+    pub exp: i64,
+    /// Issued at, likewise.
+    pub iat: i64,
+    /// Not before, likewise.
+    pub nbf: i64,
+    /// Id of the token.
+    pub jti: TokenId,
+    /// Session.
+    pub sid: SessionId,
+    /// When the strongest factor of the session was last proven, likewise.
+    pub auth_time: i64,
+    /// Authentication methods.
+    pub amr: Vec<String>,
+    /// Authentication context.
+    pub acr: String,
+    /// Role.
+    pub role: String,
+}
+
+/// Issues access tokens and reads them.
+pub struct AccessTokens {
+    issuer: String,
+    audience: String,
+    keys: SigningKeys,
+    validation: Validation,
+}
+
+impl AccessTokens {
+    /// Tokens of an issuer for an audience.
+    pub fn new(issuer: String, audience: String, keys: SigningKeys) -> Self {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        // Every claim is judged here, by our own clock. The library judges algorithm and signature.
+        validation.required_spec_claims = HashSet::new();
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        Self { issuer, audience, keys, validation }
+    }
+
+    /// A token for a session.
+    pub fn issue(&self, session: &Session, role: Role, now: Timestamp) -> anyhow::Result<String> {
+        let key = self.keys.newest()?;
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(TYPE.to_owned());
+        header.kid = Some(key.id.clone());
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            sub: session.user,
+            aud: self.audience.clone(),
+            exp: now.plus(LIFE).seconds(),
+            iat: now.seconds(),
+            nbf: now.seconds(),
+            jti: TokenId::new(now),
+            sid: session.id,
+            auth_time: session.proof.auth_time.seconds(),
+            amr: session.proof.amr.words().to_vec(),
+            acr: session.proof.acr.urn().to_owned(),
+            role: role.as_str().to_owned(),
+        };
+        Ok(jsonwebtoken::encode(&header, &claims, &key.encoding)?)
+    }
+
+    /// Reads a token; None when it is not one of ours, or not good at `now`. Whether its session lives is not looked at.
+    pub fn read(&self, token: &str, now: Timestamp) -> Option<Claims> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
+            return None;
+        }
+        let key = self.keys.find(header.kid.as_deref()?)?;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation).ok()?.claims;
+        let ours = claims.iss == self.issuer && claims.aud == self.audience;
+        let begun = now.plus(LEEWAY).seconds() >= claims.nbf.max(claims.iat);
+        let ended = now.minus(LEEWAY).seconds() >= claims.exp;
+        (ours && begun && !ended).then_some(claims)
+    }
+
+    /// The keys that the tokens can be checked with.
+    pub fn public_keys(&self) -> Vec<PublicKey> {
+        self.keys.public()
+    }
+}

@@ -1,0 +1,71 @@
+//! The keys that sign access tokens, and their public halves.
+
+use anyhow::{Context, anyhow};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+
+use crate::{
+    clock::Timestamp,
+    seal::{KeyRing, KeyUse},
+    secret,
+};
+
+/// A public key as JWK (RFC 8037) shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    /// The key's id.
+    pub kid: String,
+    /// The 32 bytes of the public key in base64url.
+    pub x: String,
+}
+
+/// The signing keys of the ring.
+pub struct SigningKeys {
+    keys: Vec<SigningKey>,
+}
+
+pub(super) struct SigningKey {
+    pub(super) id: String,
+    pub(super) encoding: EncodingKey,
+    pub(super) decoding: DecodingKey,
+    x: String,
+    create_time: Timestamp,
+}
+
+impl SigningKeys {
+    /// Takes the signing keys out of a ring.
+    pub fn from_ring(ring: &KeyRing) -> anyhow::Result<Self> {
+        let signing = ring.keys().iter().filter(|key| key.key_use == KeyUse::Sign);
+        let keys = signing
+            .map(|key| {
+                let pair = Ed25519KeyPair::from_seed_unchecked(key.secret.expose())
+                    .map_err(|_| anyhow!("key {} cannot sign", key.id))?;
+                let private = pair.to_pkcs8v1().map_err(|_| anyhow!("key {} cannot sign", key.id))?;
+                let public = pair.public_key().as_ref();
+                Ok(SigningKey {
+                    id: key.id.clone(),
+                    encoding: EncodingKey::from_ed_der(private.as_ref()),
+                    decoding: DecodingKey::from_ed_der(public),
+                    x: secret::to_text(public),
+                    create_time: key.create_time,
+                })
+            })
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { keys })
+    }
+
+    /// The public halves, newest first.
+    pub fn public(&self) -> Vec<PublicKey> {
+        let mut keys: Vec<_> = self.keys.iter().collect();
+        keys.sort_by_key(|key| std::cmp::Reverse(key.create_time));
+        keys.into_iter().map(|key| PublicKey { kid: key.id.clone(), x: key.x.clone() }).collect()
+    }
+
+    pub(super) fn newest(&self) -> anyhow::Result<&SigningKey> {
+        self.keys.iter().max_by_key(|key| key.create_time).context("the ring has no signing key")
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<&SigningKey> {
+        self.keys.iter().find(|key| key.id == id)
+    }
+}

@@ -1,0 +1,120 @@
+//! The gRPC server: its services and the limits of its transport.
+
+mod convert;
+mod health;
+mod session;
+mod twofa;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Status, service::Routes, transport::Server};
+
+pub use health::{Health, probe};
+
+use super::{
+    caller::{Caller, Rules},
+    guard::Guard,
+    pb::{self, session_service_server::SessionServiceServer, two_fa_service_server::TwoFaServiceServer},
+    status,
+};
+use crate::{
+    clock::Clock,
+    error::Error,
+    flow::{Call, Kit},
+};
+
+/// Bytes of a message.
+const MESSAGE_BYTES: usize = 64 * 1024;
+/// Bytes of a header list that the transport reads at all. The guard refuses earlier, and says why.
+const HEADER_BYTES: u32 = 16 * 1024;
+const STREAMS_PER_CONNECTION: u32 = 100;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections are renewed, so that load spreads over new replicas.
+const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
+/// Streams that a client has reset and the server has not yet forgotten (CVE-2023-44487), and the reverse.
+const PENDING_RESETS: usize = 20;
+const LOCAL_RESETS: usize = 100;
+
+/// What the server serves.
+pub struct Services {
+    guard: Guard,
+    routes: Routes,
+}
+
+impl Services {
+    /// Puts the services together.
+    pub fn new(kit: &Arc<Kit>, clock: Arc<dyn Clock>, reflection: bool, health: &Health) -> anyhow::Result<Self> {
+        let rules = Rules::read(pb::DESCRIPTORS)?;
+        let twofa = TwoFaServiceServer::new(twofa::TwoFa::new(Arc::clone(kit)));
+        let session = SessionServiceServer::new(session::Session::new(Arc::clone(kit)));
+        let mut routes = Routes::builder();
+        routes
+            .add_service(twofa.max_decoding_message_size(MESSAGE_BYTES))
+            .add_service(session.max_decoding_message_size(MESSAGE_BYTES))
+            .add_service(health.service());
+        if reflection {
+            // Old clients ask for v1alpha, new ones for v1; each lists itself only.
+            let v1 = reflection_builder().build_v1().context("reflection failed")?;
+            let v1alpha = reflection_builder().build_v1alpha().context("reflection failed")?;
+            routes
+                .add_service(v1.max_decoding_message_size(MESSAGE_BYTES))
+                .add_service(v1alpha.max_decoding_message_size(MESSAGE_BYTES));
+        }
+        Ok(Self { guard: Guard::new(Arc::clone(kit), clock, rules), routes: routes.routes() })
+    }
+
+    /// Serves until `stop` resolves, and then until the calls that are under way are done.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        Server::builder()
+            .tcp_nodelay(true)
+            .max_concurrent_streams(STREAMS_PER_CONNECTION)
+            .http2_max_header_list_size(HEADER_BYTES)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+            .http2_max_local_error_reset_streams(Some(LOCAL_RESETS))
+            .max_connection_age(CONNECTION_AGE)
+            .max_connection_age_grace(CONNECTION_AGE_GRACE)
+            .layer(self.guard)
+            .add_routes(self.routes)
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+            .await
+            .context("the gRPC server failed")
+    }
+}
+
+fn reflection_builder() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// What the guard has found out about a call, and its message.
+struct Admitted<T> {
+    call: Call,
+    caller: Caller,
+    message: T,
+}
+
+impl<T> Admitted<T> {
+    /// Takes a request apart. One that has not passed the guard is refused.
+    fn from_request(mut request: Request<T>) -> Result<Self, Status> {
+        let call = request.extensions_mut().remove::<Call>();
+        let caller = request.extensions_mut().remove::<Caller>();
+        match (call, caller) {
+            (Some(call), Some(caller)) => Ok(Self { call, caller, message: request.into_inner() }),
+            (_, _) => Err(status::of(Error::Broken(anyhow::anyhow!("a call has not passed the guard")), "")),
+        }
+    }
+}
+
+/// The status of an error, for the call that it ends.
+fn refuse(call: &Call) -> impl Fn(Error) -> Status + '_ {
+    |error| status::of(error, &call.origin.request_id)
+}

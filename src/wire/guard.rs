@@ -1,0 +1,245 @@
+//! The door that every call passes: it gives the call an id, keeps the limits, enforces the access rule, holds the deadline,
+//! and sees to it that every error on its way out has a reason.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::{IpAddr, Ipv4Addr},
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use tokio::sync::Semaphore;
+use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
+use tower::{Layer, Service, ServiceExt};
+
+use super::{caller::Rules, status};
+use crate::{
+    clock::{Clock, Timestamp},
+    error::Refusal,
+    flow::{Call, Kit},
+    model::{Origin, RequestId},
+};
+
+/// Bytes of names and values of a request's metadata.
+const METADATA_BYTES: usize = 8 * 1024;
+/// Calls that are worked on at once; more are turned away at once. Health and reflection are outside it.
+const CALLS_AT_ONCE: usize = 1024;
+/// A call takes no longer, whatever the caller allows.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// A call gives up a moment before its caller does, so that the answer arrives.
+const HEAD_START: Duration = Duration::from_millis(5);
+const REQUEST_ID: &str = "x-request-id";
+/// Services that are open to all and outlast the deadline.
+const OPEN: [&str; 3] = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", REFLECTION_V1ALPHA];
+const REFLECTION_V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/";
+
+/// Makes the door.
+#[derive(Clone)]
+pub struct Guard(Arc<Watch>);
+
+struct Watch {
+    kit: Arc<Kit>,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+    calls: Semaphore,
+}
+
+/// The door before a service.
+#[derive(Clone)]
+pub struct Guarded<S> {
+    watch: Arc<Watch>,
+    inner: S,
+}
+
+impl Guard {
+    /// A door with these rules.
+    pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, rules: Rules) -> Self {
+        Self(Arc::new(Watch { kit, clock, rules, calls: Semaphore::new(CALLS_AT_ONCE) }))
+    }
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guarded { watch: Arc::clone(&self.0), inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Self { watch, inner } = self.clone();
+        Box::pin(async move {
+            let call = watch.call(&request);
+            let request_id = call.origin.request_id.clone();
+            let passed = AssertUnwindSafe(watch.pass(inner, request, call)).catch_unwind().await;
+            let response = match passed {
+                Ok(Ok(response)) => dress(response, &request_id),
+                Ok(Err(refused)) => refused.into_response(),
+                Err(_) => status::panicked(&request_id).into_http(),
+            };
+            Ok(with_request_id(response, &request_id))
+        })
+    }
+}
+
+/// A call that did not get through the door.
+enum Turned {
+    Away(Status),
+    NotGrpc,
+}
+
+impl Turned {
+    fn into_response(self) -> Response<Body> {
+        match self {
+            Self::Away(status) => status.into_http(),
+            Self::NotGrpc => {
+                let mut response: Response<Body> = status::not_grpc().into_http();
+                *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                response
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Turned {
+    fn from(refusal: Refusal) -> Self {
+        Self::Away(status::refused(&refusal))
+    }
+}
+
+impl Watch {
+    fn call<B>(&self, request: &Request<B>) -> Call {
+        let now = self.clock.now();
+        let headers = request.headers();
+        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let origin = Origin {
+            source: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip().to_canonical()),
+            // A header value is ASCII here, so a byte is a character.
+            user_agent: user_agent.chars().take(256).collect(),
+            request_id: request_id(headers, now),
+        };
+        Call { now, origin }
+    }
+
+    async fn pass<S>(&self, inner: S, mut request: Request<Body>, call: Call) -> Result<Response<Body>, Turned>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
+        S::Future: Send,
+    {
+        if metadata_bytes(request.headers()) > METADATA_BYTES {
+            return Err(Refusal::RequestTooLarge.into());
+        }
+        if !is_grpc(request.headers()) {
+            return Err(Turned::NotGrpc);
+        }
+        let path = request.uri().path();
+        if OPEN.iter().any(|service| path.starts_with(service)) {
+            return Ok(inner.oneshot(request).await.unwrap_or_else(|never| match never {}));
+        }
+        let rule = self.rules.find(path).ok_or(Refusal::UnknownMethod)?;
+        let busy = Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) };
+        let _place = self.calls.try_acquire().map_err(|_| busy)?;
+        let deadline = deadline(request.headers());
+        let answer = async {
+            let admitted = rule.admit(&self.kit, request.headers(), &call).await;
+            let caller = admitted.map_err(|error| Turned::Away(status::of(error, &call.origin.request_id)))?;
+            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(call.clone());
+            Ok(inner.oneshot(request).await.unwrap_or_else(|never| match never {}))
+        };
+        tokio::time::timeout(deadline, answer).await.map_err(|_| Refusal::DeadlineExceeded)?
+    }
+}
+
+/// Ours, or the caller's when that is sooner. tonic holds the caller's too, without a reason; so ours comes first.
+fn deadline(headers: &HeaderMap) -> Duration {
+    let caller = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(timeout);
+    caller.map_or(DEADLINE, |caller| caller.saturating_sub(HEAD_START).min(DEADLINE))
+}
+
+/// Reads the value of `grpc-timeout`: at most eight digits and a unit.
+fn timeout(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if number.len() > 8 || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+fn metadata_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The caller's id for the request when it is a plain one, else one of ours.
+fn request_id(headers: &HeaderMap, now: Timestamp) -> String {
+    let is_plain = |text: &&str| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(is_plain);
+    given.map_or_else(|| RequestId::new(now).to_string(), str::to_owned)
+}
+
+/// Puts words and a reason on an error that has none: one that tonic has made.
+fn dress(response: Response<Body>, request_id: &str) -> Response<Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(bare) if bare.code() != tonic::Code::Ok && bare.details().is_empty() => {
+            status::dressed(&bare, request_id).into_http()
+        }
+        Some(_) | None => response,
+    }
+}
+
+fn with_request_id(mut response: Response<Body>, request_id: &str) -> Response<Body> {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_at_most_eight_digits_and_a_unit() {
+        assert_eq!(timeout("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for text in ["", "S", "5", "+5S", "-5S", "999999999S", "5s", "5 S", "5é"] {
+            assert_eq!(timeout(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What an error looks like on the wire: gRPC status with `google.rpc` details. One place, every refusal.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{
+    error::{Error, Outage, Refusal},
+    model::Acr,
+};
+
+/// The `domain` of every `ErrorInfo`.
+pub const DOMAIN: &str = "countersign.v1";
+
+/// The status of an error. A fault is logged here, once; the caller learns only that there was one.
+pub fn of(error: Error, request_id: &str) -> Status {
+    match error {
+        Error::Refused(refusal) => refused(&refusal),
+        Error::Broken(fault) if fault.downcast_ref::<Outage>().is_some() => {
+            tracing::error!(request_id, fault = format!("{fault:#}"), "a store is out of reach");
+            let text = "The service cannot reach its store. Nothing was changed. Try again.";
+            status(Code::Unavailable, "STORE_UNAVAILABLE", text, Some(Duration::from_secs(1)))
+        }
+        Error::Broken(fault) => {
+            tracing::error!(request_id, fault = format!("{fault:#}"), "a fault");
+            status(Code::Internal, "INTERNAL", &internal_text(request_id), None)
+        }
+    }
+}
+
+/// The status of a refusal.
+pub fn refused(refusal: &Refusal) -> Status {
+    let mut details = ErrorDetails::with_error_info(refusal.reason(), DOMAIN, metadata(refusal));
+    match refusal {
+        Refusal::InvalidArgument(violations) => {
+            for violation in violations {
+                details.add_bad_request_violation(violation.field, &violation.description);
+            }
+        }
+        Refusal::RateLimited { retry_after: Some(wait) } => {
+            details.set_retry_info(Some(*wait));
+        }
+        Refusal::InvalidCredentials
+        | Refusal::InvalidCode { .. }
+        | Refusal::ChallengeExpired
+        | Refusal::Unauthenticated
+        | Refusal::StepUpRequired { .. }
+        | Refusal::PermissionDenied
+        | Refusal::UserBlocked
+        | Refusal::RateLimited { retry_after: None }
+        | Refusal::TwoFaUnavailable
+        | Refusal::UnknownMethod
+        | Refusal::RequestTooLarge
+        | Refusal::DeadlineExceeded => {}
+    }
+    Status::with_error_details(code(refusal), refusal.text(), details)
+}
+
+/// The status of a panic, which is a fault of ours.
+pub fn panicked(request_id: &str) -> Status {
+    status(Code::Internal, "INTERNAL", &internal_text(request_id), None)
+}
+
+/// The status of a request that is not gRPC.
+pub fn not_grpc() -> Status {
+    let text = "This port speaks gRPC: send content-type application/grpc.";
+    status(Code::InvalidArgument, "UNSUPPORTED_MEDIA_TYPE", text, None)
+}
+
+/// Gives a status that the transport layer has made what ours have: a reason, and words of ours.
+pub fn dressed(bare: &Status, request_id: &str) -> Status {
+    match bare.code() {
+        // tonic says this of a message over the limit.
+        Code::OutOfRange => refused(&Refusal::RequestTooLarge),
+        Code::Unimplemented => refused(&Refusal::UnknownMethod),
+        Code::DeadlineExceeded | Code::Cancelled => refused(&Refusal::DeadlineExceeded),
+        Code::ResourceExhausted => refused(&Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) }),
+        // tonic says this of bytes that are no message; faults of ours never get here bare.
+        Code::Internal | Code::InvalidArgument | Code::Unknown | Code::DataLoss => {
+            tracing::debug!(request_id, message = bare.message(), "the transport refused a message");
+            let text = "The request is not a message of this rpc. Check it against the proto files.";
+            status(Code::InvalidArgument, "INVALID_ARGUMENT", text, None)
+        }
+        Code::Ok
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Unavailable
+        | Code::Unauthenticated => {
+            let details = ErrorDetails::with_error_info(reason_of(bare.code()), DOMAIN, HashMap::new());
+            Status::with_error_details(bare.code(), bare.message(), details)
+        }
+    }
+}
+
+fn code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::InvalidArgument(_) => Code::InvalidArgument,
+        Refusal::InvalidCode { signed_in: true } | Refusal::PermissionDenied | Refusal::UserBlocked => {
+            Code::PermissionDenied
+        }
+        Refusal::InvalidCredentials
+        | Refusal::InvalidCode { signed_in: false }
+        | Refusal::ChallengeExpired
+        | Refusal::Unauthenticated
+        | Refusal::StepUpRequired { .. } => Code::Unauthenticated,
+        Refusal::RateLimited { .. } | Refusal::RequestTooLarge => Code::ResourceExhausted,
+        Refusal::TwoFaUnavailable => Code::FailedPrecondition,
+        Refusal::UnknownMethod => Code::Unimplemented,
+        Refusal::DeadlineExceeded => Code::DeadlineExceeded,
+    }
+}
+
+fn metadata(refusal: &Refusal) -> HashMap<String, String> {
+    let Refusal::StepUpRequired { second_factor, max_age } = refusal else {
+        return HashMap::new();
+    };
+    let acr = if *second_factor { Acr::Two } else { Acr::One };
+    let mut metadata = HashMap::from([("acr_values".to_owned(), acr.urn().to_owned())]);
+    if let Some(max_age) = max_age {
+        metadata.insert("max_age".to_owned(), max_age.as_secs().to_string());
+    }
+    metadata
+}
+
+fn status(code: Code, reason: &str, text: &str, retry_after: Option<Duration>) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    if retry_after.is_some() {
+        details.set_retry_info(retry_after);
+    }
+    Status::with_error_details(code, text, details)
+}
+
+fn internal_text(request_id: &str) -> String {
+    format!("The service has a fault. Nothing is known to be changed. Report it with the id {request_id}.")
+}
+
+fn reason_of(code: Code) -> &'static str {
+    match code {
+        Code::NotFound => "NOT_FOUND",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+        Code::Unavailable => "STORE_UNAVAILABLE",
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::InvalidArgument
+        | Code::DeadlineExceeded
+        | Code::AlreadyExists
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss => "INTERNAL",
+    }
+}
