@@ -14,7 +14,8 @@
 //! factor  challenge  policy  limit  token                 meaning: right or wrong, allowed or not
 //! store  ephemeral                                        state: what lasts, and what may be lost
 //! model                                                   plain records that rooms share
-//! config  telemetry  seal  hash                           tools that use tools
+//! telemetry  seal  hash                                   tools that use tools
+//! config                                                  what the operator wants
 //! clock  error  file  secret  swap                        tools
 //! ```
 //!

@@ -1,0 +1,269 @@
+//! A world of a test's own: the real service on a free port, its own database and ring, and a clock that the test moves.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use countersign::{
+    app::{App, Schema, open_store},
+    clock::{Clock, ManualClock, Timestamp},
+    config::{Config, Layers},
+    flow::{self, Call, NewUser},
+    hash::Hasher,
+    model::{Origin, Role},
+    secret::Secret,
+    wire::pb::{
+        self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient,
+    },
+};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use tempfile::TempDir;
+use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic_types::{ErrorDetails, StatusExt};
+
+pub const ALICE: &str = "alice@example.com";
+pub const BOB: &str = "bob@example.com";
+pub const ADMIN: &str = "admin@example.com";
+pub const PASSWORD: &str = "correct horse battery staple";
+pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+/// A world.
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    pub twofa: TwoFaServiceClient<Channel>,
+    pub sessions: SessionServiceClient<Channel>,
+    pub channel: Channel,
+    pub home: TempDir,
+    app: App,
+}
+
+/// A user's authenticator app.
+#[derive(Clone)]
+pub struct Authenticator {
+    key: totp_rs::Totp,
+    clock: Arc<ManualClock>,
+}
+
+impl World {
+    /// A new world with the accounts ALICE, BOB and ADMIN.
+    pub async fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let template = template();
+        fs::create_dir(home.path().join("data")).unwrap();
+        for entry in fs::read_dir(template).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), home.path().join("data").join(entry.file_name())).unwrap();
+        }
+        Self::start(home, Arc::new(ManualClock::at(NOW))).await
+    }
+
+    async fn start(home: TempDir, clock: Arc<ManualClock>) -> Self {
+        let config = config(&home.path().join("data"));
+        let app = App::start(&config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        let endpoint = Channel::from_shared(format!("http://{}", app.grpc_address())).unwrap();
+        let channel = endpoint.connect().await.unwrap();
+        Self {
+            clock,
+            twofa: TwoFaServiceClient::new(channel.clone()).max_encoding_message_size(1 << 20),
+            sessions: SessionServiceClient::new(channel.clone()),
+            channel,
+            home,
+            app,
+        }
+    }
+
+    /// The same world after its service was stopped and started again.
+    pub async fn restarted(self) -> Self {
+        self.app.stop().await.unwrap();
+        Self::start(self.home, self.clock).await
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    pub async fn local_auth(&self, email: &str, password: &str) -> Result<pb::LocalAuthResponse, Status> {
+        let request = pb::LocalAuthRequest { email: email.to_owned(), password: password.to_owned() };
+        self.twofa.clone().local_auth(request).await.map(Response::into_inner)
+    }
+
+    pub async fn sign_in(&self, email: &str) -> pb::LocalAuthResponse {
+        self.local_auth(email, PASSWORD).await.unwrap()
+    }
+
+    pub async fn enable(&self, token: &str) -> Result<pb::EnableResponse, Status> {
+        let request = with_token(pb::EnableRequest::default(), token);
+        self.twofa.clone().enable(request).await.map(Response::into_inner)
+    }
+
+    pub async fn verify(&self, challenge_id: &str, code: &str) -> Result<pb::VerifyResponse, Status> {
+        let request = answer(challenge_id, code);
+        self.twofa.clone().verify(request).await.map(Response::into_inner)
+    }
+
+    pub async fn verify_as(&self, token: &str, challenge_id: &str, code: &str) -> Result<pb::VerifyResponse, Status> {
+        let request = with_token(answer(challenge_id, code), token);
+        self.twofa.clone().verify(request).await.map(Response::into_inner)
+    }
+
+    pub async fn status(&self, token: &str) -> Result<pb::GetTwoFaStatusResponse, Status> {
+        let request = with_token(pb::GetTwoFaStatusRequest {}, token);
+        self.twofa.clone().get_two_fa_status(request).await.map(Response::into_inner)
+    }
+
+    pub async fn refresh(&self, refresh_token: &str) -> Result<pb::RefreshSessionResponse, Status> {
+        let request = pb::RefreshSessionRequest { refresh_token: refresh_token.to_owned() };
+        self.sessions.clone().refresh_session(request).await.map(Response::into_inner)
+    }
+
+    pub async fn end(&self, token: &str, all: bool) -> Result<pb::EndSessionResponse, Status> {
+        let request = with_token(pb::EndSessionRequest { all }, token);
+        self.sessions.clone().end_session(request).await.map(Response::into_inner)
+    }
+
+    pub async fn validate(&self, access_token: &str) -> pb::ValidateAccessTokenResponse {
+        let request = pb::ValidateAccessTokenRequest { access_token: access_token.to_owned() };
+        self.sessions.clone().validate_access_token(request).await.unwrap().into_inner()
+    }
+
+    /// Whether the access token is good.
+    pub async fn is_good(&self, access_token: &str) -> bool {
+        self.validate(access_token).await.status() == pb::TokenStatus::Authenticated
+    }
+
+    /// Signs in and enrols an authenticator; answers it and the access token of the session.
+    pub async fn enrol(&self, email: &str) -> (Authenticator, String) {
+        let session = self.sign_in(email).await;
+        let enabled = self.enable(&session.access_token).await.unwrap();
+        let app = self.authenticator(&enabled);
+        let confirmed = self.verify_as(&session.access_token, "", &app.code()).await.unwrap();
+        (app, confirmed.access_token)
+    }
+
+    /// The authenticator app that has scanned this.
+    pub fn authenticator(&self, enabled: &pb::EnableResponse) -> Authenticator {
+        let key = totp_rs::Totp::from_url(&enabled.otpauth_uri).unwrap();
+        Authenticator { key, clock: Arc::clone(&self.clock) }
+    }
+
+    /// A challenge of a sign-in.
+    pub async fn challenge(&self, email: &str) -> String {
+        let response = self.sign_in(email).await;
+        assert!(response.two_fa_required && response.access_token.is_empty());
+        response.challenge_id
+    }
+
+    /// How many audit rows of a kind there are.
+    pub async fn audited(&self, kind: &str) -> i64 {
+        self.count(&format!("SELECT COUNT(*) AS n FROM audit_events WHERE kind = '{kind}'")).await
+    }
+
+    /// What a query counts, as `n`.
+    pub async fn count(&self, query: &str) -> i64 {
+        let row = self.database().await.query_one_raw(Statement::from_string(DbBackend::Sqlite, query)).await;
+        row.unwrap().unwrap().try_get("", "n").unwrap()
+    }
+
+    /// Runs a statement behind the service's back.
+    pub async fn execute(&self, statement: &str) {
+        self.database().await.execute_unprepared(statement).await.unwrap();
+    }
+
+    async fn database(&self) -> DatabaseConnection {
+        let path = self.home.path().join("data/countersign.db");
+        Database::connect(format!("sqlite:{}", path.display())).await.unwrap()
+    }
+}
+
+impl Authenticator {
+    /// The code that the app shows now.
+    pub fn code(&self) -> String {
+        self.code_in(0)
+    }
+
+    /// The code that the app shows so many steps from now.
+    pub fn code_in(&self, steps: i64) -> String {
+        let seconds = self.clock.now().seconds() + steps * 30;
+        self.key.generate(seconds.cast_unsigned()).to_string()
+    }
+
+    /// A code that is wrong now and for a while.
+    pub fn wrong_code(&self) -> String {
+        let right: Vec<_> = (-3..=3).map(|steps| self.code_in(steps)).collect();
+        (0..).map(|n| format!("{n:06}")).find(|code| !right.contains(code)).unwrap()
+    }
+}
+
+/// A request with a Bearer token.
+pub fn with_token<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+pub fn answer(challenge_id: &str, code: &str) -> pb::VerifyRequest {
+    pb::VerifyRequest { code: code.to_owned(), challenge_id: challenge_id.to_owned(), method: 0 }
+}
+
+/// The reason of a refusal; every refusal has one, of our domain.
+pub fn reason<T>(result: Result<T, Status>) -> String {
+    let Err(status) = result else {
+        panic!("this was expected to be refused");
+    };
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    assert_eq!(info.domain, "countersign.v1");
+    info.reason
+}
+
+/// Code and details of a refusal.
+pub fn refusal<T>(result: Result<T, Status>) -> (Code, ErrorDetails) {
+    let Err(status) = result else {
+        panic!("this was expected to be refused");
+    };
+    (status.code(), status.get_error_details())
+}
+
+/// How long a RATE_LIMITED caller is told to wait, in seconds.
+pub fn retry_after<T>(result: Result<T, Status>) -> u64 {
+    let (code, details) = refusal(result);
+    assert_eq!(code, Code::ResourceExhausted);
+    assert_eq!(details.error_info().unwrap().reason, "RATE_LIMITED");
+    details.retry_info().unwrap().retry_delay.unwrap().as_secs()
+}
+
+pub fn config(data: &Path) -> Config {
+    let sets = ["grpc.listen=127.0.0.1:0".to_owned(), format!("data_dir={}", data.display())];
+    Config::read(Layers::load(None, &sets)).unwrap()
+}
+
+/// A data directory with the accounts, made once for all tests of the process.
+fn template() -> PathBuf {
+    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
+    let make = || {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(&home.path().join("data"));
+        // A runtime of its own: tests each have theirs, and this outlives them.
+        let made = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(add_accounts(&config));
+        });
+        made.join().unwrap();
+        home
+    };
+    TEMPLATE.get_or_init(make).path().join("data")
+}
+
+async fn add_accounts(config: &Config) {
+    let (store, _) = open_store(config, Schema::AsConfigured, NOW).await.unwrap();
+    let hasher = Hasher::start(2).unwrap();
+    let call = Call { now: NOW, origin: Origin::command_line() };
+    let password = Secret::new(PASSWORD.to_owned());
+    for (email, role) in [(ALICE, Role::User), (BOB, Role::User), (ADMIN, Role::Admin)] {
+        let new = NewUser { email, password: &password, role };
+        flow::add_user(&store, &hasher, new, &call).await.unwrap();
+    }
+    store.close().await.unwrap();
+}
