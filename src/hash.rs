@@ -3,7 +3,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -44,6 +47,7 @@ pub struct Hasher {
 struct Shared {
     queues: Mutex<Queues>,
     work: Condvar,
+    jobs_done: AtomicU64,
 }
 
 #[derive(Default)]
@@ -71,7 +75,7 @@ enum Answer {
 impl Hasher {
     /// Starts a pool of `threads` threads.
     pub fn start(threads: usize) -> anyhow::Result<Self> {
-        let shared = Arc::new(Shared { queues: Mutex::default(), work: Condvar::new() });
+        let shared = Arc::new(Shared { queues: Mutex::default(), work: Condvar::new(), jobs_done: AtomicU64::new(0) });
         let threads = (0..threads.max(1))
             .map(|n| {
                 let shared = Arc::clone(&shared);
@@ -105,6 +109,11 @@ impl Hasher {
             Answer::Verified(right) => Ok(right && phc.is_some()),
             Answer::Hashed(_) => Err(anyhow!("the hash pool mixed up its answers").into()),
         }
+    }
+
+    /// How many passwords were hashed since the start.
+    pub fn jobs_done(&self) -> u64 {
+        self.shared.jobs_done.load(Ordering::Relaxed)
     }
 
     async fn submit(&self, queue: Queue, task: Task) -> Result<Answer, Error> {
@@ -170,6 +179,7 @@ fn work(shared: &Shared) {
             Task::Hash { password } => hash(password, &mut memory).map(Answer::Hashed),
             Task::Verify { password, phc } => verify(password, phc, &mut memory).map(Answer::Verified),
         };
+        shared.jobs_done.fetch_add(1, Ordering::Relaxed);
         // The caller may have gone; then nobody needs the answer.
         let _ = job.answer.send(answer);
     }

@@ -48,7 +48,9 @@ impl Map {
             match self.floors.get(&used) {
                 None => problems.push(format!("{path}: uses crate::{used}, which is not on the map")),
                 Some(&below) if below < floor || used == room => {}
-                Some(_) => problems.push(format!("{path}: {room} may not use {used}: it lies on the same floor or above")),
+                Some(_) => {
+                    problems.push(format!("{path}: {room} may not use {used}: it lies on the same floor or above"))
+                }
             }
         }
         let depth = path.split('/').count();
@@ -187,7 +189,9 @@ fn the_code_keeps_to_the_map() {
 #[test]
 fn every_file_says_in_its_first_line_what_it_is_and_is_short() {
     let mut problems = Vec::new();
-    for path in ["src", "migrations", "tests", "benches"].into_iter().filter(|f| Path::new(f).exists()).flat_map(rust_files) {
+    for path in
+        ["src", "migrations", "tests", "benches"].into_iter().filter(|f| Path::new(f).exists()).flat_map(rust_files)
+    {
         let text = fs::read_to_string(&path).unwrap();
         if !text.starts_with("//! ") {
             problems.push(format!("{}: does not open with //! and a sentence", path.display()));

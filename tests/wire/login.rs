@@ -194,7 +194,10 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_bytes() {
     let wrong = world.local_auth(ALICE, "not the password").await.unwrap_err();
     let unknown = world.local_auth("nobody@example.com", PASSWORD).await.unwrap_err();
     assert_eq!(wrong.code(), Code::Unauthenticated);
-    assert_eq!((wrong.code(), wrong.message(), wrong.details()), (unknown.code(), unknown.message(), unknown.details()));
+    assert_eq!(
+        (wrong.code(), wrong.message(), wrong.details()),
+        (unknown.code(), unknown.message(), unknown.details())
+    );
     let names = |status: &tonic::Status| {
         let mut names: Vec<_> = status.metadata().keys().map(|key| format!("{key:?}")).collect();
         names.sort();
@@ -220,7 +223,9 @@ async fn a_blocked_user_is_told_so_only_after_the_right_password() {
 async fn case_and_composition_do_not_make_another_user() {
     let world = World::new().await;
     assert!(world.local_auth(" ALICE@Example.COM ", PASSWORD).await.is_ok());
-    for (field, email, password) in [("email", "no address", PASSWORD), ("password", ALICE, ""), ("email", "", PASSWORD)] {
+    for (field, email, password) in
+        [("email", "no address", PASSWORD), ("password", ALICE, ""), ("email", "", PASSWORD)]
+    {
         let (code, details) = refusal(world.local_auth(email, password).await);
         assert_eq!(code, Code::InvalidArgument);
         assert_eq!(details.bad_request().unwrap().field_violations[0].field, field);

@@ -34,7 +34,10 @@ async fn one_code_sixty_times_at_once_over_five_challenges_works_once() {
         }
     }
     assert_eq!(successes, 1);
-    assert!(reasons.iter().all(|reason| matches!(reason.as_str(), "INVALID_CODE" | "CHALLENGE_EXPIRED")), "{reasons:?}");
+    assert!(
+        reasons.iter().all(|reason| matches!(reason.as_str(), "INVALID_CODE" | "CHALLENGE_EXPIRED")),
+        "{reasons:?}"
+    );
     assert_eq!(world.count("SELECT COUNT(*) AS n FROM sessions").await, before + 1);
     assert_eq!(world.audited("authn_login_success").await, successes_before + 1);
     assert_eq!(world.count("SELECT COUNT(*) AS n FROM spent_challenges").await, 2, "the enrolment and the sign-in");

@@ -14,7 +14,10 @@ async fn a_refresh_gives_new_tokens_of_the_same_session_and_moves_no_proof() {
     world.advance(600);
     let renewed = world.refresh(&session.refresh_token).await.unwrap();
     let after = world.validate(&renewed.access_token).await.claims.unwrap();
-    assert_eq!((after.sid, after.auth_time, after.amr, after.acr), (before.sid, before.auth_time, before.amr, before.acr));
+    assert_eq!(
+        (after.sid, after.auth_time, after.amr, after.acr),
+        (before.sid, before.auth_time, before.amr, before.acr)
+    );
     assert_eq!(after.exp, before.exp + 600);
     assert_ne!(renewed.refresh_token, session.refresh_token);
     assert_eq!((renewed.token_type.as_str(), renewed.expires_in), ("Bearer", 900));

@@ -40,7 +40,8 @@ impl Signer {
 
     fn sign(&self, header: &Value, claims: &Value) -> String {
         let message = format!("{}.{}", encode(header), encode(claims));
-        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.0, jsonwebtoken::Algorithm::EdDSA).unwrap();
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), &self.0, jsonwebtoken::Algorithm::EdDSA).unwrap();
         format!("{message}.{signature}")
     }
 }
@@ -58,7 +59,10 @@ async fn the_token_says_what_it_should_and_is_signed_by_a_published_key() {
     assert_eq!((&header["alg"], &header["typ"]), (&json!("EdDSA"), &json!("at+jwt")));
     let keys = world.sessions.clone().get_jwks(pb::GetJwksRequest {}).await.unwrap().into_inner().keys;
     let key = keys.iter().find(|key| header["kid"] == key.kid.as_str()).unwrap();
-    assert_eq!((key.kty.as_str(), key.crv.as_str(), key.alg.as_str(), key.r#use.as_str()), ("OKP", "Ed25519", "EdDSA", "sig"));
+    assert_eq!(
+        (key.kty.as_str(), key.crv.as_str(), key.alg.as_str(), key.r#use.as_str()),
+        ("OKP", "Ed25519", "EdDSA", "sig")
+    );
     let decoding = jsonwebtoken::DecodingKey::from_ed_components(&key.x).unwrap();
     let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::EdDSA);
     validation.validate_exp = false;
@@ -69,7 +73,10 @@ async fn the_token_says_what_it_should_and_is_signed_by_a_published_key() {
         assert!(!claims[name].is_null(), "{name}");
     }
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 900);
-    assert_eq!((&claims["amr"], &claims["acr"], &claims["role"]), (&json!(["pwd"]), &json!("urn:countersign:acr:1"), &json!("user")));
+    assert_eq!(
+        (&claims["amr"], &claims["acr"], &claims["role"]),
+        (&json!(["pwd"]), &json!("urn:countersign:acr:1"), &json!("user"))
+    );
 }
 
 #[tokio::test]
@@ -95,7 +102,14 @@ async fn other_algorithms_types_and_keys_are_refused() {
         header[name] = value;
         header
     };
-    for (name, value) in [("typ", json!("JWT")), ("typ", Value::Null), ("alg", json!("HS256")), ("kid", json!("sign-other")), ("kid", Value::Null), ("crit", json!(["exp"]))] {
+    for (name, value) in [
+        ("typ", json!("JWT")),
+        ("typ", Value::Null),
+        ("alg", json!("HS256")),
+        ("kid", json!("sign-other")),
+        ("kid", Value::Null),
+        ("crit", json!(["exp"])),
+    ] {
         is_refused(&world, &own.sign(&with(name, value.clone()), &claims), &format!("{name} = {value}")).await;
     }
     for alg in ["none", "None", "NONE"] {

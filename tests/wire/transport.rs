@@ -29,9 +29,15 @@ async fn call(world: &World, path: &'static str, message: prost_types::Any) -> R
 #[tokio::test]
 async fn an_unknown_rpc_or_service_has_a_reason() {
     let world = World::new().await;
-    for path in ["/countersign.v1.TwoFaService/Nope", "/nope.v1.Nope/Nope", "/", "/countersign.v1.TwoFaService/localauth"] {
+    for path in
+        ["/countersign.v1.TwoFaService/Nope", "/nope.v1.Nope/Nope", "/", "/countersign.v1.TwoFaService/localauth"]
+    {
         let (code, details) = refusal(call(&world, path, prost_types::Any::default()).await);
-        assert_eq!((code, details.error_info().unwrap().reason.as_str()), (Code::Unimplemented, "UNKNOWN_METHOD"), "{path}");
+        assert_eq!(
+            (code, details.error_info().unwrap().reason.as_str()),
+            (Code::Unimplemented, "UNKNOWN_METHOD"),
+            "{path}"
+        );
     }
 }
 

@@ -15,9 +15,7 @@ use countersign::{
     hash::Hasher,
     model::{Origin, Role},
     secret::Secret,
-    wire::pb::{
-        self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient,
-    },
+    wire::pb::{self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient},
 };
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;

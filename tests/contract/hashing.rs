@@ -1,0 +1,72 @@
+//! What the hash pool promises: one hash a password, also for strangers; bounded queues; second factors first.
+
+use std::sync::Arc;
+
+use countersign::{
+    error::{Error, Refusal},
+    hash::{Hasher, Queue},
+    secret::Secret,
+};
+use tokio::task::JoinSet;
+
+fn text(text: &str) -> Secret<String> {
+    Secret::new(text.to_owned())
+}
+
+#[tokio::test]
+async fn a_password_verifies_against_its_own_hash_alone() {
+    let hasher = Hasher::start(1).unwrap();
+    let hash = hasher.hash(Queue::SignIn, text("a password")).await.unwrap();
+    assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.expose());
+    assert!(hasher.verify(Queue::SignIn, text("a password"), Some(&hash)).await.unwrap());
+    assert!(!hasher.verify(Queue::SignIn, text("another"), Some(&hash)).await.unwrap());
+    let again = hasher.hash(Queue::SignIn, text("a password")).await.unwrap();
+    assert_ne!(hash.expose(), again.expose(), "each has its own salt");
+}
+
+#[tokio::test]
+async fn the_hash_is_what_any_other_argon2_makes() {
+    let hasher = Hasher::start(1).unwrap();
+    let foreign = "$argon2id$v=19$m=8192,t=3,p=1$c29tZXNhbHRzb21lc2FsdA$";
+    let mut output = [0; 32];
+    let params = argon2::Params::new(8192, 3, 1, Some(32)).unwrap();
+    argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
+        .hash_password_into(b"a password", b"somesaltsomesalt", &mut output)
+        .unwrap();
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD_NO_PAD, output);
+    let phc = text(&format!("{foreign}{encoded}"));
+    assert!(hasher.verify(Queue::SignIn, text("a password"), Some(&phc)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_stranger_costs_as_many_hashes_as_a_wrong_password_and_is_never_right() {
+    let hasher = Hasher::start(1).unwrap();
+    let hash = hasher.hash(Queue::SignIn, text("a password")).await.unwrap();
+    let before = hasher.jobs_done();
+    assert!(!hasher.verify(Queue::SignIn, text("wrong"), Some(&hash)).await.unwrap());
+    assert_eq!(hasher.jobs_done(), before + 1);
+    assert!(!hasher.verify(Queue::SignIn, text("wrong"), None).await.unwrap());
+    assert_eq!(hasher.jobs_done(), before + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_at_once_and_the_other_queue_does_not_care() {
+    let hasher = Arc::new(Hasher::start(1).unwrap());
+    let mut sign_ins = JoinSet::new();
+    for _ in 0..80 {
+        let hasher = Arc::clone(&hasher);
+        sign_ins.spawn(async move { hasher.verify(Queue::SignIn, text("wrong"), None).await });
+    }
+    let code = hasher.verify(Queue::SecondFactor, text("wrong"), None).await;
+    assert!(code.is_ok());
+    let (mut refused, mut done) = (0, 0);
+    for result in sign_ins.join_all().await {
+        match result {
+            Ok(_) => done += 1,
+            Err(Error::Refused(Refusal::RateLimited { retry_after: Some(_) })) => refused += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(refused + done, 80);
+    assert!(done >= 64 && refused >= 1, "{done} done, {refused} refused");
+}

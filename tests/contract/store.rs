@@ -1,0 +1,244 @@
+//! What the database promises.
+
+use std::{sync::Arc, time::Duration};
+
+use countersign::{
+    app::{Schema, open_store},
+    clock::Timestamp,
+    config::{Config, Layers},
+    limit,
+    model::{
+        Account, Acr, Amr, Email, Event, EventKind, FactorData, FactorId, FailureKey, Method, NewFactor, NewSession,
+        Origin, Proof, Role, Session, SessionId, UserId,
+    },
+    secret::Secret,
+    store::{Rung, Store},
+    swap::Swap,
+};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+const TOTP: FailureKey = FailureKey::Method(Method::Totp);
+
+async fn sqlite() -> (TempDir, Store) {
+    let home = tempfile::tempdir().unwrap();
+    let sets = [format!("data_dir={}", home.path().join("data").display())];
+    let config = Config::read(Layers::load(None, &sets)).unwrap();
+    let (store, _) = open_store(&config, Schema::Migrate, NOW).await.unwrap();
+    (home, store)
+}
+
+/// Runs a promise on every home.
+async fn on_every_home<F: Future<Output = ()>>(promise: impl Fn(Store) -> F) {
+    let (_home, store) = sqlite().await;
+    promise(store).await;
+}
+
+fn account(email: &str) -> Account {
+    Account {
+        id: UserId::new(NOW),
+        email: Email::parse(email).unwrap(),
+        role: Role::User,
+        blocked: false,
+        security_version: 1,
+        password_hash: Some(Secret::new("$argon2id$".to_owned())),
+        create_time: NOW,
+    }
+}
+
+async fn add(store: &Store, account: &Account) -> Swap {
+    let tx = store.begin().await.unwrap();
+    let swap = tx.insert_account(account).await.unwrap();
+    tx.commit().await.unwrap();
+    swap
+}
+
+#[tokio::test]
+async fn an_account_is_found_by_every_way_to_write_its_address_and_is_there_once() {
+    on_every_home(async |store| {
+        let alice = account("Josée@Example.com");
+        assert_eq!(add(&store, &alice).await, Swap::Done);
+        assert_eq!(add(&store, &account("jose\u{301}e@example.COM ")).await, Swap::Stale);
+        let found = store.find_account_by_email(&Email::parse("JOSÉE@example.com").unwrap()).await.unwrap().unwrap();
+        assert_eq!((found.id, found.email.typed(), found.role), (alice.id, "Josée@Example.com", Role::User));
+        assert_eq!(found.password_hash.unwrap().expose(), "$argon2id$");
+        for other in ["josee@example.com", "josée@example.co"] {
+            assert!(store.find_account_by_email(&Email::parse(other).unwrap()).await.unwrap().is_none(), "{other}");
+        }
+        for (one, two) in
+            [("straße@a.example", "strasse@a.example"), ("ı@a.example", "i@a.example"), ("𝒳@a.example", "𝒴@a.example")]
+        {
+            assert_eq!(
+                (add(&store, &account(one)).await, add(&store, &account(two)).await),
+                (Swap::Done, Swap::Done),
+                "{one}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_committed_has_not_happened() {
+    on_every_home(async |store| {
+        let alice = account("alice@example.com");
+        let tx = store.begin().await.unwrap();
+        assert_eq!(tx.insert_account(&alice).await.unwrap(), Swap::Done);
+        drop(tx);
+        let tx = store.begin().await.unwrap();
+        assert_eq!(tx.insert_account(&alice).await.unwrap(), Swap::Done);
+        tx.roll_back().await.unwrap();
+        assert!(store.find_account(alice.id).await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failure_is_counted_and_locks_before_anything_is_judged() {
+    on_every_home(async |store| {
+        let user = UserId::new(NOW);
+        let rungs = [2, 3].map(|failures| Rung { failures, locked_until: NOW.plus(Duration::from_secs(30)) });
+        let pay = async |now| {
+            let tx = store.begin().await.unwrap();
+            let swap = tx.pay_failure(user, TOTP, &rungs, now).await.unwrap();
+            tx.commit().await.unwrap();
+            swap
+        };
+        assert_eq!(pay(NOW).await, Swap::Stale, "nothing to pay into, nothing to judge");
+        let tx = store.begin().await.unwrap();
+        tx.ensure_failures(user, TOTP).await.unwrap();
+        tx.ensure_failures(user, TOTP).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!((pay(NOW).await, pay(NOW).await, pay(NOW).await), (Swap::Done, Swap::Done, Swap::Stale));
+        assert_eq!(store.locked_until(user, TOTP).await.unwrap(), Some(NOW.plus(Duration::from_secs(30))));
+        assert_eq!(pay(NOW.plus(Duration::from_secs(30))).await, Swap::Done);
+
+        let tx = store.begin().await.unwrap();
+        tx.clear_failures(user, TOTP).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(pay(NOW).await, Swap::Done);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_paid_at_once_are_all_counted() {
+    on_every_home(async |store| {
+        let user = UserId::new(NOW);
+        let tx = store.begin().await.unwrap();
+        tx.ensure_failures(user, TOTP).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut calls = JoinSet::new();
+        for _ in 0..40 {
+            let store = store.clone();
+            calls.spawn(async move {
+                let tx = store.begin().await.unwrap();
+                let swap = tx.pay_failure(user, TOTP, &limit::second_factor_rungs(NOW), NOW).await.unwrap();
+                tx.commit().await.unwrap();
+                swap
+            });
+        }
+        let paid = calls.join_all().await.into_iter().filter(|swap| *swap == Swap::Done).count();
+        assert_eq!(paid, 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_challenge_is_spent_once_and_spent_steps_only_move_forward() {
+    on_every_home(async |store| {
+        let alice = account("alice@example.com");
+        assert_eq!(add(&store, &alice).await, Swap::Done);
+        let id = FactorId::new(NOW);
+        let data = FactorData::new(vec![1, 2, 3]);
+        let tx = store.begin().await.unwrap();
+        assert_eq!(tx.spend_challenge(&[7; 32], NOW).await.unwrap(), Swap::Done);
+        assert_eq!(tx.spend_challenge(&[7; 32], NOW).await.unwrap(), Swap::Stale);
+        let new = NewFactor { id, user: alice.id, method: Method::Totp, label: "ü", data: &data, spent: 5 };
+        tx.insert_factor(&new, NOW).await.unwrap();
+        assert_eq!(tx.advance_spent(id, 5, NOW).await.unwrap(), Swap::Stale);
+        assert_eq!(tx.advance_spent(id, 6, NOW).await.unwrap(), Swap::Done);
+        assert_eq!(tx.advance_spent(id, 6, NOW).await.unwrap(), Swap::Stale);
+        let (locked, factors) = tx.lock_account_with_factors(alice.id).await.unwrap().unwrap();
+        assert_eq!((locked.id, factors.len(), factors[0].spent), (alice.id, 1, 6));
+        assert_eq!((factors[0].data.expose(), factors[0].label.as_str()), (&[1, 2, 3][..], "ü"));
+        tx.commit().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sealed_row_that_is_moved_to_another_user_does_not_open() {
+    let (home, store) = sqlite().await;
+    let (alice, mallory) = (account("alice@example.com"), account("mallory@example.com"));
+    for owner in [&alice, &mallory] {
+        assert_eq!(add(&store, owner).await, Swap::Done);
+    }
+    let tx = store.begin().await.unwrap();
+    let data = FactorData::new(b"a secret".to_vec());
+    let new =
+        NewFactor { id: FactorId::new(NOW), user: alice.id, method: Method::Totp, label: "", data: &data, spent: 0 };
+    tx.insert_factor(&new, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.factors(alice.id).await.unwrap().len(), 1);
+
+    let path = home.path().join("data/countersign.db");
+    let database = sea_orm::Database::connect(format!("sqlite:{}", path.display())).await.unwrap();
+    let moves = [
+        format!("UPDATE factors SET user_id = x'{}'", mallory.id.uuid().simple()),
+        format!(
+            "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE id = x'{}') WHERE id = x'{}'",
+            mallory.id.uuid().simple(),
+            alice.id.uuid().simple()
+        ),
+    ];
+    for statement in moves {
+        sea_orm::ConnectionTrait::execute_unprepared(&database, &statement).await.unwrap();
+    }
+    assert!(store.factors(mallory.id).await.is_err());
+    assert!(store.find_account(alice.id).await.is_err());
+}
+
+#[tokio::test]
+async fn what_has_run_out_is_swept_and_nothing_else() {
+    on_every_home(async |store| {
+        let alice = account("alice@example.com");
+        assert_eq!(add(&store, &alice).await, Swap::Done);
+        let origin = Origin::command_line();
+        let tx = store.begin().await.unwrap();
+        let end = |seconds| NOW.plus(Duration::from_secs(seconds));
+        for (n, (idle, absolute)) in (0..).zip([(10, 1000), (1000, 20), (1000, 1000)]) {
+            let proof = Proof { auth_time: NOW, amr: Amr::password(), acr: Acr::One };
+            let session = Session {
+                id: SessionId::new(NOW),
+                user: alice.id,
+                proof,
+                idle_end_time: end(idle),
+                end_time: end(absolute),
+            };
+            let new = NewSession { session, family_hash: [n; 32], refresh_hash: [n; 32] };
+            tx.insert_session(&new, &origin, NOW).await.unwrap();
+            assert_eq!(tx.spend_challenge(&[n; 32], end(idle)).await.unwrap(), Swap::Done);
+        }
+        tx.record(&Event::of(EventKind::LoginSuccess, alice.id, &origin), NOW).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.sweep(100, NOW).await.unwrap(), 0);
+        assert_eq!(store.sweep(100, end(10)).await.unwrap(), 2);
+        assert_eq!(store.sweep(1, end(1000)).await.unwrap(), 2, "a batch of each at a time");
+        assert_eq!(store.sweep(100, end(1000)).await.unwrap(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_is_shared_by_many_at_once() {
+    let (_home, store) = sqlite().await;
+    let store = Arc::new(store);
+    let mut calls = JoinSet::new();
+    for n in 0..50 {
+        let store = Arc::clone(&store);
+        calls.spawn(async move { add(&store, &account(&format!("user{n}@example.com"))).await });
+    }
+    assert!(calls.join_all().await.into_iter().all(|swap| swap == Swap::Done));
+}

@@ -1,0 +1,11 @@
+//! The shipped binary, and tools that people really use: grpcurl, oathtool, an independent QR reader.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
+
+#[path = "smoke/configuration.rs"]
+mod configuration;
+#[path = "smoke/process.rs"]
+mod process;
+#[path = "smoke/secrets.rs"]
+mod secrets;
+#[path = "smoke/tour.rs"]
+mod tour;

@@ -1,0 +1,160 @@
+//! Runs the binary and the tools around it.
+
+use std::{
+    fs::{self, File},
+    net::{SocketAddr, TcpListener},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A directory to run the binary in.
+pub struct Place {
+    pub home: TempDir,
+}
+
+/// A running service.
+pub struct Service {
+    pub address: SocketAddr,
+    pub log: PathBuf,
+    pub out: PathBuf,
+    child: Child,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// A command of the binary, with an environment of its own.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.args(args).current_dir(self.home.path()).env_clear().stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs a command that reads a password from standard input.
+    pub fn run_with_input(&self, args: &[&str], input: &str) -> Output {
+        let path = self.path(".input");
+        fs::write(&path, input).unwrap();
+        let output = self.command(args).stdin(File::open(&path).unwrap()).output().unwrap();
+        fs::remove_file(path).unwrap();
+        output
+    }
+
+    /// What is there now.
+    pub fn files(&self) -> Vec<String> {
+        let names = fs::read_dir(self.home.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Starts a service on a free port and waits until it is well.
+    pub fn serve(&self, args: &[&str]) -> Service {
+        let address = free_address();
+        let (log, out) = (self.path("log"), self.path("out"));
+        let listen = format!("grpc.listen={address}");
+        let append = |path: &Path| File::options().create(true).append(true).open(path).unwrap();
+        let child = self
+            .command(&[&["serve", "--set", &listen], args].concat())
+            .stderr(append(&log))
+            .stdout(append(&out))
+            .spawn()
+            .unwrap();
+        let mut service = Service { address, log, out, child };
+        let begun = now();
+        while !self.run(&["health", "--addr", &address.to_string()]).status.success() {
+            let ended = service.child.try_wait().unwrap();
+            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "{}", fs::read_to_string(&service.log).unwrap());
+            thread::sleep(Duration::from_millis(20));
+        }
+        service
+    }
+}
+
+impl Service {
+    /// Ends the service as Kubernetes does; answers its exit status and how long it took.
+    pub fn terminate(mut self) -> (Option<i32>, Duration) {
+        let begun = now();
+        signal(&self.child, "TERM");
+        (self.child.wait().unwrap().code(), begun.elapsed())
+    }
+
+    /// Ends the service as a power cut does.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        assert_eq!(self.child.wait().unwrap().signal(), Some(9));
+    }
+
+    /// Calls an rpc with grpcurl; the answer as JSON, or what grpcurl says of the error.
+    pub fn call(&self, method: &str, token: &str, message: &Value) -> Result<Value, String> {
+        let mut command = Command::new("grpcurl");
+        command.args(["-plaintext", "-max-time", "20", "-d", &message.to_string()]);
+        if !token.is_empty() {
+            command.args(["-H", &format!("authorization: Bearer {token}")]);
+        }
+        let output = run_tool(command.arg(self.address.to_string()).arg(format!("countersign.v1.{method}")));
+        if output.status.success() {
+            Ok(serde_json::from_slice(&output.stdout).unwrap())
+        } else {
+            Err(text(&output.stderr))
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing running. One that has ended cannot be killed, and need not be.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a tool that must be there.
+pub fn run_tool(command: &mut Command) -> Output {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.output().unwrap_or_else(|fault| panic!("{name} cannot be run ({fault}); .ci/run installs it"))
+}
+
+/// The code that oathtool makes of a secret, so many seconds from now.
+pub fn oathtool(secret: &str, offset: i64) -> String {
+    let now = format!("now + {offset} seconds");
+    let output = run_tool(Command::new("oathtool").args(["--totp", "--base32", "--now", &now, secret]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).trim().to_owned()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Free a moment ago, which is as good as it gets.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[allow(clippy::disallowed_methods, reason = "a process is waited for in real time")]
+fn now() -> Instant {
+    Instant::now()
+}
