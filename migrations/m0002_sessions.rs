@@ -8,10 +8,15 @@ pub struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.create_table(sessions()).await?;
         manager.create_index(index("sessions_by_user", "sessions", "user_id")).await?;
-        manager.create_index(index("sessions_by_end_time", "sessions", "end_time")).await?;
+        manager.create_index(index("sessions_by_idle_end_time", "sessions", "idle_end_time")).await?;
+        manager.create_index(index("sessions_by_successor_end_time", "sessions", "successor_end_time")).await?;
         manager.create_table(spent_challenges()).await?;
         manager.create_index(index("spent_challenges_by_end_time", "spent_challenges", "end_time")).await
     }
@@ -26,13 +31,15 @@ fn sessions() -> TableCreateStatement {
         .col(ColumnDef::new("amr").string_len(255).not_null())
         .col(ColumnDef::new("factor_count").small_integer().not_null())
         .col(ColumnDef::new("create_time").big_integer().not_null())
+        .col(ColumnDef::new("refresh_time").big_integer().null())
+        // Never later than end_time.
         .col(ColumnDef::new("idle_end_time").big_integer().not_null())
         .col(ColumnDef::new("end_time").big_integer().not_null())
         .col(ColumnDef::new("refresh_family").var_binary(32).not_null())
         .col(ColumnDef::new("refresh_hash").var_binary(32).not_null())
         .col(ColumnDef::new("refresh_previous_hash").var_binary(32).null())
-        .col(ColumnDef::new("refresh_rotate_time").big_integer().null())
-        .col(ColumnDef::new("refresh_successor").var_binary(512).null())
+        .col(ColumnDef::new("successor").var_binary(512).null())
+        .col(ColumnDef::new("successor_end_time").big_integer().null())
         .col(ColumnDef::new("source").string_len(45).not_null())
         .col(ColumnDef::new("user_agent").var_binary(256).not_null())
         .to_owned()

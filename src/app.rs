@@ -24,14 +24,24 @@ use crate::{
     hash::Hasher,
     store::Store,
     token::{access::AccessTokens, keys::SigningKeys},
-    wire::grpc::{Health, Services},
+    wire::{
+        caller::Rules,
+        grpc::{Health, Services},
+    },
 };
 
 /// Entries that the embedded ephemeral store holds.
 const EPHEMERAL_ENTRIES: usize = 200_000;
 /// Calls under way at a stop have this long. Kubernetes waits longer.
 const DRAIN: Duration = Duration::from_secs(8);
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Takes the address that the configuration names.
+pub async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(config.grpc.listen).await.with_context(|| {
+        format!("cannot listen on grpc.listen = {}; remedy: choose an address that is free", config.grpc.listen)
+    })
+}
 
 /// A running service.
 pub struct App {
@@ -44,11 +54,9 @@ pub struct App {
 }
 
 impl App {
-    /// Starts the service. Whatever is wrong is found before anything is written.
-    pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.grpc.listen).await.with_context(|| {
-            format!("cannot listen on grpc.listen = {}; remedy: choose an address that is free", config.grpc.listen)
-        })?;
+    /// Starts the service on a listener. Whatever is wrong is found before anything is written.
+    pub async fn start(config: &Config, listener: TcpListener, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let rules = Rules::of_this_release()?;
         let grpc = listener.local_addr()?;
         let (store, ring) = open_store(config, Schema::AsConfigured, clock.now()).await?;
         let signing = SigningKeys::from_ring(&ring)?;
@@ -61,7 +69,7 @@ impl App {
             totp_issuer: config.totp_issuer.clone(),
         });
         let health = Health::new().await;
-        let services = Services::new(&kit, Arc::clone(&clock), config.grpc.reflection, &health)?;
+        let services = Services::new(&kit, Arc::clone(&clock), rules, config.grpc.reflection, &health)?;
 
         let (stop, stopped) = watch::channel(false);
         let mut server = JoinSet::new();

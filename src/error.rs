@@ -17,6 +17,16 @@ pub enum Error {
 #[error("the store is out of reach")]
 pub struct Outage;
 
+impl Error {
+    /// What a person at the command line is told.
+    pub fn into_anyhow(self) -> anyhow::Error {
+        match self {
+            Self::Refused(refusal) => anyhow::anyhow!("{}", refusal.text()),
+            Self::Broken(fault) => fault,
+        }
+    }
+}
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
@@ -137,7 +147,7 @@ impl Refusal {
             Self::TwoFaUnavailable => "This method cannot be enrolled here. Choose another method.".into(),
             Self::UnknownMethod => "There is no such rpc. List the services by reflection.".into(),
             Self::RequestTooLarge => "The request is too large. Send a smaller message and less metadata.".into(),
-            Self::DeadlineExceeded => "The call took too long. Try again with a longer deadline.".into(),
+            Self::DeadlineExceeded => "The call took too long. Try again; if you set a deadline, with a longer one.".into(),
         }
     }
 }

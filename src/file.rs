@@ -18,20 +18,25 @@ pub fn make_private_dir(path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
-/// Makes a file with mode 0600 that was not there before, and has it on the disk before it returns.
+/// Makes a file with mode 0600 that was not there before, and has it on the disk before it returns. It is there whole or not at
+/// all, whatever happens meanwhile.
 pub fn create_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("cannot make the file {}", path.display()))?;
-    file.write_all(content)?;
-    file.sync_all()?;
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".draft-{}", std::process::id()));
+    let made = write_private(Path::new(&draft), content).and_then(|()| Ok(fs::hard_link(&draft, path)?));
+    // Whether or not it became the file, the draft has done its work.
+    let _ = fs::remove_file(&draft);
+    made.with_context(|| format!("cannot make the file {}", path.display()))?;
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         File::open(parent)?.sync_all()?;
     }
     Ok(())
+}
+
+fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    Ok(file.sync_all()?)
 }
 
 /// Refuses a file of our own making that somebody else may read or write.
@@ -46,18 +51,26 @@ pub fn check_private(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What was read from a file, and what its operator should know of it.
+pub struct Given {
+    /// The content.
+    pub text: String,
+    /// A warning: others may read it.
+    pub warning: Option<String>,
+}
+
 /// Reads a file that the operator has given. Refuses one that others may write; warns of one that all may read.
-pub fn read_given(path: &Path) -> anyhow::Result<String> {
+pub fn read_given(path: &Path) -> anyhow::Result<Given> {
     let mode = mode(path)?;
     if mode & 0o022 != 0 {
         bail!("{} has mode {mode:04o}, so others may change it; remedy: chmod go-w {}", path.display(), path.display());
     }
-    if mode & 0o004 != 0 {
-        tracing::warn!(path = %path.display(), mode = format!("{mode:04o}"), "a file with secrets can be read by all");
-    }
+    let shared = mode & 0o004 != 0;
+    let warning =
+        shared.then(|| format!("{} holds secrets and has mode {mode:04o}, so all may read it", path.display()));
     let mut text = String::new();
     File::open(path)?.read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text)
+    Ok(Given { text, warning })
 }
 
 fn mode(path: &Path) -> anyhow::Result<u32> {

@@ -123,7 +123,11 @@ impl KeyRing {
 
     /// Reads a ring file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = Secret::new(file::read_given(path)?);
+        let given = file::read_given(path)?;
+        if let Some(warning) = given.warning {
+            tracing::warn!("{warning}");
+        }
+        let text = Secret::new(given.text);
         Self::parse(text.expose()).with_context(|| format!("{} is not a key ring", path.display()))
     }
 

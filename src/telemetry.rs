@@ -2,11 +2,12 @@
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use crate::config::{LogFormat, LogLevel, Telemetry};
+use crate::config::{Config, LogFormat, LogLevel};
 
-/// Starts logging. The level is that of our own code; libraries say no more than their warnings, because at a finer level
+/// Starts logging, with what the configuration had to warn of. The level is that of our own code; libraries say no more than their warnings, because at a finer level
 /// some of them print what they carry.
-pub fn start(telemetry: &Telemetry) -> anyhow::Result<()> {
+pub fn start(config: &Config) -> anyhow::Result<()> {
+    let telemetry = &config.telemetry;
     let level = match telemetry.log_level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
@@ -22,5 +23,9 @@ pub fn start(telemetry: &Telemetry) -> anyhow::Result<()> {
         LogFormat::Pretty => subscriber.with_ansi(false).try_init(),
         LogFormat::Json => subscriber.json().try_init(),
     };
-    started.map_err(|fault| anyhow::anyhow!("logging cannot start: {fault}"))
+    started.map_err(|fault| anyhow::anyhow!("logging cannot start: {fault}"))?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     file,
     seal::{KeyCheck, KeyRing},
-    store::{Home, SchemaStatus, Store},
+    store::{Home, Look, SchemaStatus, Store},
 };
 
 /// What is done about a schema that is behind.
@@ -25,21 +25,8 @@ pub enum Schema {
 
 /// Opens the database with its ring, and makes both where neither is there.
 pub async fn open_store(config: &Config, schema: Schema, now: Timestamp) -> anyhow::Result<(Store, Arc<KeyRing>)> {
-    let address = &config.database.address;
-    let found = Home::open(address).await?;
-    let known = match &found {
-        Some(home) => home.key_checks().await?,
-        None => Vec::new(),
-    };
     let existing = read_ring(&config.keys)?;
-    match &existing {
-        Some(ring) => fits(config, ring, &known)?,
-        None => may_be_made(config, found.is_some())?,
-    }
-    if schema == Schema::AsConfigured && !config.database.auto_migrate {
-        is_up_to_date(found.as_ref()).await?;
-    }
-
+    let known = check(config, schema, existing.as_ref()).await?;
     let ring = match existing {
         Some(ring) => ring,
         None => {
@@ -48,24 +35,42 @@ pub async fn open_store(config: &Config, schema: Schema, now: Timestamp) -> anyh
             ring
         }
     };
-    let home = match found {
-        Some(home) => home,
-        None => Home::create(address).await?,
-    };
+    let home = Home::open(&config.database.address).await?;
     home.migrate().await?;
     let ring = Arc::new(ring);
     let store = Store::new(home, Arc::clone(&ring));
-    let remembered = remember_keys(&store, &ring, &known).await;
-    remembered.map_err(|error| anyhow::anyhow!("cannot keep the check values of the key ring: {error:?}"))?;
+    remember_keys(&store, &ring, &known).await.context("cannot keep the check values of the key ring")?;
     Ok((store, ring))
+}
+
+/// Finds whatever is wrong, and writes nothing; answers the keys that the database knows.
+async fn check(config: &Config, schema: Schema, ring: Option<&KeyRing>) -> anyhow::Result<Vec<KeyCheck>> {
+    let look = Look::at(&config.database.address).await?;
+    let known = match &look {
+        Some(look) => look.key_checks().await?,
+        None => Vec::new(),
+    };
+    match ring {
+        Some(ring) => fits(config, ring, &known)?,
+        None => may_be_made(config, look.is_some())?,
+    }
+    if schema == Schema::AsConfigured && !config.database.auto_migrate {
+        is_up_to_date(look.as_ref()).await?;
+    }
+    if let Some(look) = look {
+        look.close().await?;
+    }
+    Ok(known)
 }
 
 /// The state of the schema; None = there is no database.
 pub async fn schema_status(config: &Config) -> anyhow::Result<Option<SchemaStatus>> {
-    match Home::open(&config.database.address).await? {
-        Some(home) => Ok(Some(home.schema_status().await?)),
-        None => Ok(None),
-    }
+    let Some(look) = Look::at(&config.database.address).await? else {
+        return Ok(None);
+    };
+    let status = look.schema_status().await?;
+    look.close().await?;
+    Ok(Some(status))
 }
 
 /// Reads the key ring; None = the file is not there.
@@ -109,7 +114,10 @@ fn may_be_made(config: &Config, has_database: bool) -> anyhow::Result<()> {
     let is_empty = match fs::read_dir(&config.data_dir) {
         Ok(mut entries) => entries.next().is_none(),
         Err(fault) if fault.kind() == ErrorKind::NotFound => true,
-        Err(fault) => return Err(fault).with_context(|| format!("cannot look into {}", config.data_dir.display())),
+        Err(fault) => {
+            let remedy = "remedy: let data_dir name a directory that can be used";
+            return Err(fault).with_context(|| format!("cannot look into {}; {remedy}", config.data_dir.display()));
+        }
     };
     ensure!(
         is_empty && !config.keys.given,
@@ -118,7 +126,7 @@ fn may_be_made(config: &Config, has_database: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn is_up_to_date(found: Option<&Home>) -> anyhow::Result<()> {
+async fn is_up_to_date(found: Option<&Look>) -> anyhow::Result<()> {
     const REMEDY: &str = "remedy: run `countersign migrate`";
     let home = found.with_context(|| format!("there is no database yet; {REMEDY}"))?;
     let pending = home.schema_status().await?.pending;
@@ -126,15 +134,18 @@ async fn is_up_to_date(found: Option<&Home>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn remember_keys(store: &Store, ring: &KeyRing, known: &[KeyCheck]) -> Result<(), Error> {
+async fn remember_keys(store: &Store, ring: &KeyRing, known: &[KeyCheck]) -> anyhow::Result<()> {
     let checks = ring.checks();
     let new: Vec<_> = checks.iter().filter(|check| known.iter().all(|known| known.id != check.id)).collect();
     if new.is_empty() {
         return Ok(());
     }
-    let tx = store.begin().await?;
-    for check in new {
-        tx.insert_key_check(check).await?;
-    }
-    tx.commit().await
+    let write = async {
+        let tx = store.begin().await?;
+        for check in new {
+            tx.insert_key_check(check).await?;
+        }
+        tx.commit().await
+    };
+    write.await.map_err(Error::into_anyhow)
 }

@@ -4,7 +4,10 @@ use std::{fs, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, bail};
 
-use super::{read, say, serve, user::told};
+use super::{
+    read, say,
+    serve::{self, StopSignals},
+};
 use crate::{
     app::{self, App, Schema},
     clock::{Clock, SystemClock},
@@ -33,6 +36,7 @@ struct Demo {
 }
 
 pub(super) async fn run(mut layers: Layers) -> anyhow::Result<()> {
+    let stop = StopSignals::listen()?;
     let configured: Vec<_> = OWN.into_iter().filter(|key| layers.is_set(key)).collect();
     if !configured.is_empty() {
         bail!(
@@ -42,11 +46,12 @@ pub(super) async fn run(mut layers: Layers) -> anyhow::Result<()> {
     }
     layers.set_default("data_dir", DATA_DIR);
     let config = read(layers)?;
-    telemetry::start(&config.telemetry)?;
+    telemetry::start(&config)?;
+    let listener = app::listen(&config).await?;
     let demo = demo_accounts(&config).await?;
-    let app = App::start(&config, Arc::new(SystemClock)).await?;
+    let app = App::start(&config, listener, Arc::new(SystemClock)).await?;
     say(&banner(app.grpc_address(), &demo))?;
-    serve::until_stopped(app).await
+    serve::until_stopped(app, stop).await
 }
 
 /// The passwords of the demo accounts; makes what is not there yet.
@@ -67,9 +72,9 @@ async fn demo_accounts(config: &Config) -> anyhow::Result<Demo> {
     let hasher = Hasher::start(1)?;
     for (email, password, role) in [(USER, &demo.user, Role::User), (ADMIN, &demo.admin, Role::Admin)] {
         let parsed = Email::parse(email).map_err(anyhow::Error::msg)?;
-        if store.find_account_by_email(&parsed).await.map_err(told)?.is_none() {
+        if store.find_account_by_email(&parsed).await.map_err(Error::into_anyhow)?.is_none() {
             let new = NewUser { email, password, role };
-            flow::add_user(&store, &hasher, new, &call).await.map_err(|error: Error| told(error))?;
+            flow::add_user(&store, &hasher, new, &call).await.map_err(Error::into_anyhow)?;
         }
     }
     store.close().await?;

@@ -9,7 +9,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     seal::KeyRing,
-    secret,
+    secret, telemetry,
 };
 
 #[derive(Subcommand)]
@@ -21,6 +21,7 @@ pub(super) enum Action {
 }
 
 pub(super) fn run(config: &Config, action: &Action) -> anyhow::Result<()> {
+    telemetry::start(config)?;
     let path = config.keys.ring_file.display();
     match action {
         Action::Init => {

@@ -20,7 +20,7 @@ pub(super) enum Action {
 }
 
 pub(super) async fn run(config: &Config, action: Action) -> anyhow::Result<()> {
-    telemetry::start(&config.telemetry)?;
+    telemetry::start(config)?;
     match action {
         Action::Up => {
             let (store, _) = app::open_store(config, Schema::Migrate, SystemClock.now()).await?;

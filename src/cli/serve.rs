@@ -3,24 +3,44 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{app::App, clock::SystemClock, config::Config, telemetry};
+use crate::{
+    app::{self, App},
+    clock::SystemClock,
+    config::Config,
+    telemetry,
+};
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
-    telemetry::start(&config.telemetry)?;
-    let app = App::start(config, Arc::new(SystemClock)).await?;
-    until_stopped(app).await
+    let stop = StopSignals::listen()?;
+    telemetry::start(config)?;
+    let listener = app::listen(config).await?;
+    let app = App::start(config, listener, Arc::new(SystemClock)).await?;
+    until_stopped(app, stop).await
 }
 
-/// Serves until SIGTERM or SIGINT, then stops cleanly.
-pub(super) async fn until_stopped(mut app: App) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+/// SIGTERM and SIGINT. Heard from the moment this is made, so that one that comes during the start is not lost.
+pub(super) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+        })
+    }
+}
+
+/// Serves until a signal comes, then stops cleanly.
+pub(super) async fn until_stopped(mut app: App, mut stop: StopSignals) -> anyhow::Result<()> {
     tracing::info!(grpc = %app.grpc_address(), "serving");
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+        _ = stop.terminate.recv() => tracing::info!("SIGTERM: draining"),
+        _ = stop.interrupt.recv() => tracing::info!("SIGINT: draining"),
         fault = app.fault() => return Err(fault),
     }
     app.stop().await?;

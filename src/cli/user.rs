@@ -12,9 +12,10 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     error::Error,
+    factor::password::Password,
     flow::{self, Call, NewUser},
     hash::Hasher,
-    model::{Origin, Role},
+    model::{Email, Origin, Role},
     secret::Secret,
     telemetry,
 };
@@ -39,8 +40,12 @@ pub(super) enum Action {
 }
 
 pub(super) async fn run(config: &Config, action: Action) -> anyhow::Result<()> {
-    telemetry::start(&config.telemetry)?;
+    telemetry::start(config)?;
+    let (Action::Add { email, .. } | Action::SetPassword { email }) = &action;
+    // Before anything is made, for what is told of them is for the person who types.
+    Email::parse(email).map_err(|problem| anyhow!("--email: {problem}"))?;
     let password = ask_password()?;
+    Password::parse_new(&password).map_err(|refusal| anyhow!("{}", refusal.text()))?;
     let call = Call { now: SystemClock.now(), origin: Origin::command_line() };
     let (store, _) = app::open_store(config, Schema::AsConfigured, call.now).await?;
     let hasher = Hasher::start(1)?;
@@ -48,23 +53,15 @@ pub(super) async fn run(config: &Config, action: Action) -> anyhow::Result<()> {
         Action::Add { email, admin } => {
             let role = if admin { Role::Admin } else { Role::User };
             let new = NewUser { email: &email, password: &password, role };
-            let id = flow::add_user(&store, &hasher, new, &call).await.map_err(told)?;
+            let id = flow::add_user(&store, &hasher, new, &call).await.map_err(Error::into_anyhow)?;
             say(&format!("Made {id}."))?;
         }
         Action::SetPassword { email } => {
-            flow::set_password(&store, &hasher, &email, &password, &call).await.map_err(told)?;
+            flow::set_password(&store, &hasher, &email, &password, &call).await.map_err(Error::into_anyhow)?;
             say("The password is set. Every session of the account has ended.")?;
         }
     }
     store.close().await
-}
-
-/// What a person at the command line is told of an error.
-pub(super) fn told(error: Error) -> anyhow::Error {
-    match error {
-        Error::Refused(refusal) => anyhow!("{}", refusal.text()),
-        Error::Broken(fault) => fault,
-    }
 }
 
 fn ask_password() -> anyhow::Result<Secret<String>> {

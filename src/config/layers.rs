@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt, fs,
     path::{Path, PathBuf},
 };
@@ -48,6 +49,7 @@ impl fmt::Display for Problem {
 pub struct Layers {
     settings: BTreeMap<String, Setting>,
     problems: Vec<Problem>,
+    warnings: Vec<String>,
 }
 
 impl Layers {
@@ -68,7 +70,7 @@ impl Layers {
         let source = "the built-in default";
         let setting = |value| Setting { value, source: source.to_owned() };
         let settings = leaves.into_iter().map(|(key, value)| (key, setting(value))).collect();
-        Self { settings, problems: Vec::new() }
+        Self { settings, problems: Vec::new(), warnings: Vec::new() }
     }
 
     fn add_file(&mut self, named: Option<&Path>) {
@@ -94,13 +96,17 @@ impl Layers {
         }
     }
 
-    fn add_environment(&mut self, variables: Vec<(String, String)>) {
+    fn add_environment(&mut self, variables: Vec<(String, OsString)>) {
         for (name, text) in variables {
             let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| !is_injected(rest)) else {
                 continue;
             };
             let key = rest.to_ascii_lowercase().replace("__", ".");
-            self.set_text(&key, &text, &format!("the environment variable {name}"));
+            let source = format!("the environment variable {name}");
+            match text.into_string() {
+                Ok(text) => self.set_text(&key, &text, &source),
+                Err(_) => self.problem(&key, &source, "must be UTF-8".to_owned()),
+            }
         }
     }
 
@@ -133,11 +139,11 @@ impl Layers {
         let secret = key.strip_suffix("_file").filter(|key| SECRETS.contains(key));
         let (key, value, source) = match (secret, &value) {
             (Some(secret), Value::String(path)) => match file::read_given(Path::new(path)) {
-                Ok(text) => (
-                    secret,
-                    Value::String(text.trim_end_matches(['\n', '\r']).to_owned()),
-                    format!("{path}, named by {source}"),
-                ),
+                Ok(file::Given { text, warning }) => {
+                    self.warnings.extend(warning);
+                    let value = Value::String(text.trim_end_matches(['\n', '\r']).to_owned());
+                    (secret, value, format!("{path}, named by {source}"))
+                }
                 Err(fault) => return self.problem(key, source, format!("{fault:#}")),
             },
             (Some(_) | None, _) => (key, value, source.to_owned()),
@@ -192,6 +198,11 @@ impl Layers {
         self.settings.get(key)
     }
 
+    /// What the operator should know, although it stops nothing.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
@@ -202,18 +213,17 @@ impl Layers {
 }
 
 #[allow(clippy::disallowed_methods, reason = "this is where the environment is read")]
-fn environment() -> Vec<(String, String)> {
+fn environment() -> Vec<(String, OsString)> {
     let all = std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text)));
-    let ours = all.filter(|(name, _)| name.starts_with(PREFIX));
-    // What is not UTF-8 comes out with marks in it, and is then refused by whoever reads the value.
-    ours.map(|(name, text)| (name, text.to_string_lossy().into_owned())).collect()
+    all.filter(|(name, _)| name.starts_with(PREFIX)).collect()
 }
 
 /// Variables that Kubernetes sets for a Service named countersign.
 fn is_injected(rest: &str) -> bool {
     let numbered = || {
         let after = rest.strip_prefix("PORT_")?;
-        Some(after.split('_').next()?.bytes().all(|b| b.is_ascii_digit()))
+        let number = after.split('_').next()?;
+        Some(!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
     };
     rest.starts_with("SERVICE_") || rest == "PORT" || numbered() == Some(true)
 }
@@ -259,7 +269,7 @@ mod tests {
 
     fn problems(variables: &[(&str, &str)]) -> Vec<String> {
         let mut layers = Layers::defaults();
-        layers.add_environment(variables.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect());
+        layers.add_environment(variables.iter().map(|(n, t)| ((*n).to_owned(), OsString::from(t))).collect());
         layers.problems.iter().map(ToString::to_string).collect()
     }
 
@@ -277,11 +287,13 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_source_and_the_nearest_key() {
         assert_eq!(
-            problems(&[("COUNTERSIGN_GRPC__LISTN", "x"), ("COUNTERSIGN_PORT_X", "y")]),
+            problems(&[("COUNTERSIGN_GRPC__LISTN", "x"), ("COUNTERSIGN_PORT_X", "y"), ("COUNTERSIGN_PORT__X", "z")]),
             [
                 "grpc.listn (from the environment variable COUNTERSIGN_GRPC__LISTN): there is no such key; did you mean \
                  grpc.listen?",
                 "port_x (from the environment variable COUNTERSIGN_PORT_X): there is no such key; the built-in default.toml \
+                 lists them all",
+                "port.x (from the environment variable COUNTERSIGN_PORT__X): there is no such key; the built-in default.toml \
                  lists them all",
             ]
         );

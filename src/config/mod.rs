@@ -24,6 +24,8 @@ pub struct Config {
     pub totp_issuer: String,
     /// Logs.
     pub telemetry: Telemetry,
+    /// What the operator should know, although it stops nothing.
+    pub warnings: Vec<String>,
 }
 
 /// The gRPC server.

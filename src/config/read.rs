@@ -34,6 +34,7 @@ impl Config {
                 log_level: layers.parsed("telemetry.log_level", LogLevel::Info, log_level),
                 log_format: layers.parsed("telemetry.log_format", LogFormat::Pretty, log_format),
             },
+            warnings: layers.warnings().to_vec(),
             data_dir,
         };
         layers.parsed("redis.url", (), redis_url);

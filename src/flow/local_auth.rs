@@ -11,6 +11,7 @@ use crate::{
         Account, Acr, Amr, Challenge, ChallengeId, Email, EnrolledFactor, Event, EventKind, Method, PasswordHash, Proof,
     },
     secret::{self, Secret},
+    store::Tx,
 };
 
 /// What a right password gives.
@@ -36,41 +37,36 @@ pub async fn local_auth(kit: &Kit, email: &str, password: &Secret<String>, call:
     let hash = account.as_ref().and_then(|account| account.password_hash.as_ref());
     let right = password.matches(&kit.hasher, hash).await?;
 
-    let identifier_hash = kit.ring.index("e-mail", email.canonical().as_bytes())?;
-    let refuse = async |refusal: Refusal| {
-        let event = Event {
-            kind: EventKind::LoginFail,
-            subject: account.as_ref().map(|account| account.id),
-            identifier_hash: Some(identifier_hash),
-            session: None,
-            method: None,
-            reason: Some(refusal.reason()),
-            origin: &call.origin,
-        };
-        let tx = kit.store.begin().await?;
-        tx.record(&event, call.now).await?;
-        tx.commit().await?;
-        Err(refusal.into())
+    let tx = kit.store.begin().await?;
+    let refusal = match &account {
+        Some(account) if right && account.blocked => Refusal::UserBlocked,
+        Some(judged) if right => match tx.lock_account(judged.id).await?.filter(|now| is_unchanged(now, judged)) {
+            Some(account) => return proceed(kit, tx, &account, call).await,
+            None => Refusal::InvalidCredentials,
+        },
+        Some(_) | None => Refusal::InvalidCredentials,
     };
-    match &account {
-        Some(account) if right && account.blocked => refuse(Refusal::UserBlocked).await,
-        Some(account) if right => proceed(kit, account, call).await,
-        Some(_) | None => refuse(Refusal::InvalidCredentials).await,
-    }
+    let event = Event {
+        kind: EventKind::LoginFail,
+        subject: account.as_ref().map(|account| account.id),
+        identifier_hash: Some(kit.ring.index("e-mail", email.canonical().as_bytes())?),
+        session: None,
+        method: None,
+        reason: Some(refusal.reason()),
+        origin: &call.origin,
+    };
+    tx.record(&event, call.now).await?;
+    tx.commit().await?;
+    Err(refusal.into())
 }
 
 /// The password was right. What the account is now decides, not what it was before the password was hashed.
-async fn proceed(kit: &Kit, judged: &Account, call: &Call) -> Result<SignIn, Error> {
-    let tx = kit.store.begin().await?;
-    let account = tx.lock_account(judged.id).await?.filter(|now| !now.blocked && has_same_password(now, judged));
-    let Some(account) = account else {
-        return Err(Refusal::InvalidCredentials.into());
-    };
+async fn proceed(kit: &Kit, tx: Tx, account: &Account, call: &Call) -> Result<SignIn, Error> {
     let factors = tx.factors(account.id).await?;
     if !factors.is_empty() {
         tx.record(&Event::of(EventKind::ChallengeCreated, account.id, &call.origin), call.now).await?;
         tx.commit().await?;
-        return open_challenge(kit, &account, &factors, call).await;
+        return open_challenge(kit, account, &factors, call).await;
     }
     let proof = Proof { auth_time: call.now, amr: Amr::password(), acr: Acr::One };
     let (session, refresh) = kit.open_session(&tx, account.id, proof, call).await?;
@@ -102,7 +98,8 @@ async fn open_challenge(
     Ok(SignIn::Challenge { id, methods, end_time })
 }
 
-fn has_same_password(now: &Account, judged: &Account) -> bool {
+/// Whether the password that was judged is still the one, and the account still open.
+fn is_unchanged(now: &Account, judged: &Account) -> bool {
     let text = |hash: &Option<PasswordHash>| hash.as_ref().map(|hash| hash.expose().clone()).unwrap_or_default();
-    secret::same(text(&now.password_hash).as_bytes(), text(&judged.password_hash).as_bytes())
+    !now.blocked && secret::same(text(&now.password_hash).as_bytes(), text(&judged.password_hash).as_bytes())
 }

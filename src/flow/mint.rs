@@ -31,13 +31,9 @@ impl Kit {
         proof: Proof,
         call: &Call,
     ) -> Result<(Session, RefreshToken), Error> {
-        let session = Session {
-            id: SessionId::new(call.now),
-            user,
-            proof,
-            idle_end_time: call.now.plus(IDLE_LIFE),
-            end_time: call.now.plus(ABSOLUTE_LIFE),
-        };
+        let end_time = call.now.plus(ABSOLUTE_LIFE);
+        let idle_end_time = call.now.plus(IDLE_LIFE).min(end_time);
+        let session = Session { id: SessionId::new(call.now), user, proof, idle_end_time, end_time };
         let refresh = RefreshToken::first(session.id)?;
         let new =
             NewSession { session: session.clone(), family_hash: refresh.family_hash(), refresh_hash: refresh.hash() };

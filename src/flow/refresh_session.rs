@@ -7,68 +7,86 @@ use crate::{
     secret::Secret,
     store::{Rotation, Tx},
     swap::Swap,
-    token::refresh::{IDLE_LIFE, Judgement, RefreshToken},
+    token::refresh::{GRACE, IDLE_LIFE, Judgement, RefreshToken},
 };
 
 /// Refreshes the session that the token is of. A token that was used before ends the session: one of the two who have it has
 /// stolen it.
 pub async fn refresh_session(kit: &Kit, token: &Secret<String>, call: &Call) -> Result<Tokens, Error> {
     let token = RefreshToken::parse(token.expose()).ok_or(Refusal::Unauthenticated)?;
+    if let Some(tokens) = refresh(kit, &token, call).await? {
+        return Ok(tokens);
+    }
+    // Somebody else was quicker with the same token: what they were given is what this caller is given.
+    let again = refresh(kit, &token, call).await?;
+    Ok(again.ok_or(Refusal::Unauthenticated)?)
+}
+
+/// One try; None = the token was rotated by somebody else between the look and the change.
+async fn refresh(kit: &Kit, token: &RefreshToken, call: &Call) -> Result<Option<Tokens>, Error> {
     let tx = kit.store.begin().await?;
     let live = tx.find_live_session(token.session()).await?.filter(|live| live.session.is_alive(call.now));
-    let Some(mut live) = live else {
+    let state = tx.find_refresh_state(token.session()).await?;
+    let Some((live, state)) = live.zip(state) else {
         return Err(Refusal::Unauthenticated.into());
     };
-    match judge(&tx, &token, call).await? {
+    match token.judge(&state, call.now) {
         Judgement::Foreign => Err(Refusal::Unauthenticated.into()),
         Judgement::Reused => end_reused(tx, &live, call).await,
-        Judgement::Predecessor { .. } | Judgement::Current if live.blocked => Err(Refusal::UserBlocked.into()),
+        Judgement::Current | Judgement::Predecessor { .. } if live.blocked => {
+            let refusal = Refusal::UserBlocked;
+            record(tx, &live, EventKind::SessionRenewed, Some(refusal.reason()), call).await?;
+            Err(refusal.into())
+        }
         Judgement::Predecessor { sealed_successor } => {
             let successor = tx.open_successor(&live.session, &sealed_successor)?;
-            kit.tokens(&live.session, live.role, Some(successor), call)
+            record(tx, &live, EventKind::SessionRenewalRepeated, None, call).await?;
+            kit.tokens(&live.session, live.role, Some(successor), call).map(Some)
         }
-        Judgement::Current => {
-            let successor = token.successor()?;
-            let text = successor.to_text();
-            let idle_end_time = call.now.plus(IDLE_LIFE);
-            let rotation = Rotation { from: &token.hash(), to: &successor.hash(), successor: &text, idle_end_time };
-            if tx.rotate_refresh_token(&live.session, &rotation, call.now).await? == Swap::Stale {
-                // Somebody else was quicker with the same token; what they were given is what this caller is given.
-                return again(kit, &token, &live, tx, call).await;
-            }
-            let event = Event::of(EventKind::SessionRenewed, live.session.user, &call.origin).session(live.session.id);
-            tx.record(&event, call.now).await?;
-            tx.commit().await?;
-            live.session.idle_end_time = idle_end_time;
-            kit.tokens(&live.session, live.role, Some(text), call)
-        }
+        Judgement::Current => rotate(kit, tx, token, &live, call).await,
     }
 }
 
-async fn judge(tx: &Tx, token: &RefreshToken, call: &Call) -> Result<Judgement, Error> {
-    let state = tx.find_refresh_state(token.session()).await?;
-    Ok(state.map_or(Judgement::Foreign, |state| token.judge(&state, call.now)))
-}
-
-async fn again(kit: &Kit, token: &RefreshToken, live: &LiveSession, lost: Tx, call: &Call) -> Result<Tokens, Error> {
-    lost.roll_back().await?;
-    let tx = kit.store.begin().await?;
-    match judge(&tx, token, call).await? {
-        Judgement::Predecessor { sealed_successor } => {
-            let successor = tx.open_successor(&live.session, &sealed_successor)?;
-            kit.tokens(&live.session, live.role, Some(successor), call)
-        }
-        Judgement::Current | Judgement::Reused | Judgement::Foreign => Err(Refusal::Unauthenticated.into()),
+async fn rotate(
+    kit: &Kit,
+    tx: Tx,
+    token: &RefreshToken,
+    live: &LiveSession,
+    call: &Call,
+) -> Result<Option<Tokens>, Error> {
+    let successor = token.successor()?;
+    let text = successor.to_text();
+    let rotation = Rotation {
+        from: &token.hash(),
+        to: &successor.hash(),
+        successor: &text,
+        successor_end_time: call.now.plus(GRACE),
+        idle_end_time: call.now.plus(IDLE_LIFE).min(live.session.end_time),
+    };
+    if tx.rotate_refresh_token(&live.session, &rotation, call.now).await? == Swap::Stale {
+        tx.roll_back().await?;
+        return Ok(None);
     }
+    record(tx, live, EventKind::SessionRenewed, None, call).await?;
+    kit.tokens(&live.session, live.role, Some(text), call).map(Some)
 }
 
-async fn end_reused(tx: Tx, live: &LiveSession, call: &Call) -> Result<Tokens, Error> {
+async fn end_reused(tx: Tx, live: &LiveSession, call: &Call) -> Result<Option<Tokens>, Error> {
+    let refusal = Refusal::Unauthenticated;
     if tx.delete_session(live.session.user, live.session.id).await? == Swap::Done {
-        let event = Event::of(EventKind::TokenReuse, live.session.user, &call.origin)
-            .session(live.session.id)
-            .reason("UNAUTHENTICATED");
-        tx.record(&event, call.now).await?;
+        record(tx, live, EventKind::TokenReuse, Some(refusal.reason()), call).await?;
     }
-    tx.commit().await?;
-    Err(Refusal::Unauthenticated.into())
+    Err(refusal.into())
+}
+
+async fn record(
+    tx: Tx,
+    live: &LiveSession,
+    kind: EventKind,
+    reason: Option<&'static str>,
+    call: &Call,
+) -> Result<(), Error> {
+    let event = Event::of(kind, live.session.user, &call.origin).session(live.session.id);
+    tx.record(&Event { reason, ..event }, call.now).await?;
+    tx.commit().await
 }

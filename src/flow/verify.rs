@@ -12,7 +12,7 @@ use crate::{
     ephemeral::{Shelf, Taken},
     error::{Error, Refusal},
     limit,
-    model::{Challenge, ChallengeId, FailureKey, Method, Principal, Purpose, UserId},
+    model::{Account, Challenge, ChallengeId, Event, EventKind, FailureKey, Method, Principal, Purpose, UserId},
     store::Tx,
     swap::Swap,
 };
@@ -135,15 +135,43 @@ async fn judge(
     }
 }
 
-/// Counts a failure before the code is looked at; Some = it will not be looked at.
-async fn pay(kit: &Kit, tx: Tx, user: UserId, key: FailureKey, call: &Call) -> Result<Result<Tx, Outcome>, Error> {
-    match tx.pay_failure(user, key, &limit::second_factor_rungs(call.now), call.now).await? {
+/// Counts a failure before the code is looked at; Err = it will not be looked at.
+async fn pay(kit: &Kit, tx: Tx, attempt: &Attempt, key: FailureKey, call: &Call) -> Result<Result<Tx, Outcome>, Error> {
+    let user = attempt.challenge.user();
+    let rungs = limit::second_factor_rungs(key, call.now);
+    match tx.pay_failure(user, key, Some(&attempt.taken.hash), &rungs, call.now).await? {
         Swap::Done => Ok(Ok(tx)),
         Swap::Stale => {
             tx.roll_back().await?;
-            let locked_until = kit.store.locked_until(user, key).await?;
-            let retry_after = locked_until.and_then(|until| limit::wait(until, call.now));
-            Ok(Err(Outcome::NotJudged(Refusal::RateLimited { retry_after })))
+            why_not_judged(kit, attempt, key, call).await.map(Err)
         }
     }
+}
+
+/// A challenge that is over is told of before a wait is.
+async fn why_not_judged(kit: &Kit, attempt: &Attempt, key: FailureKey, call: &Call) -> Result<Outcome, Error> {
+    let user = attempt.challenge.user();
+    let account = kit.store.find_account(user).await?;
+    let is_open = account.is_some_and(|account| is_open_for(attempt, &account));
+    if !is_open || kit.store.is_spent(&attempt.taken.hash).await? {
+        return Ok(Outcome::Over);
+    }
+    let locked_until = kit.store.locked_until(user, key).await?;
+    let retry_after = locked_until.and_then(|until| limit::wait(until, call.now));
+    Ok(Outcome::NotJudged(Refusal::RateLimited { retry_after }))
+}
+
+/// Whether nothing has happened to the account that ends its challenges.
+fn is_open_for(attempt: &Attempt, account: &Account) -> bool {
+    !account.blocked && account.security_version == attempt.challenge.security_version()
+}
+
+/// A right code came to a challenge that somebody else had spent a moment before. Nothing of the judgement is kept but this.
+async fn record_lost(kit: &Kit, tx: Tx, user: UserId, method: Method, call: &Call) -> Result<Outcome, Error> {
+    tx.roll_back().await?;
+    let tx = kit.store.begin().await?;
+    let event = Event::of(EventKind::CodeFail, user, &call.origin).method(method).reason("CHALLENGE_EXPIRED");
+    tx.record(&event, call.now).await?;
+    tx.commit().await?;
+    Ok(Outcome::Over)
 }

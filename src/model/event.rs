@@ -21,6 +21,8 @@ pub enum EventKind {
     FactorCreated,
     /// A session was refreshed.
     SessionRenewed,
+    /// The answer of a refresh was given again, to whoever had lost it.
+    SessionRenewalRepeated,
     /// A refresh token was used again: its session was ended.
     TokenReuse,
     /// A session was ended by its owner.
@@ -43,6 +45,7 @@ impl EventKind {
             Self::EnrolmentStarted => "authn_enrollment_started",
             Self::FactorCreated => "authn_factor_created",
             Self::SessionRenewed => "session_renewed",
+            Self::SessionRenewalRepeated => "session_renewal_repeated",
             Self::TokenReuse => "authn_token_reuse",
             Self::SessionEnded => "session_ended",
             Self::UserCreated => "user_created",

@@ -82,7 +82,7 @@ pub struct Session {
     pub user: UserId,
     /// How it was proven.
     pub proof: Proof,
-    /// It ends then unless it is refreshed.
+    /// It ends then unless it is refreshed; never later than `end_time`.
     pub idle_end_time: Timestamp,
     /// It ends then in any case.
     pub end_time: Timestamp,
@@ -91,7 +91,7 @@ pub struct Session {
 impl Session {
     /// Whether it has not run out.
     pub fn is_alive(&self, now: Timestamp) -> bool {
-        now < self.idle_end_time && now < self.end_time
+        now < self.idle_end_time
     }
 }
 
@@ -113,10 +113,10 @@ pub struct RefreshState {
     pub current_hash: [u8; 32],
     /// Hash of the token before it.
     pub previous_hash: Option<[u8; 32]>,
-    /// When the one took the place of the other.
-    pub rotate_time: Option<Timestamp>,
     /// The token that is good now, sealed, for whoever lost the answer.
     pub sealed_successor: Option<Vec<u8>>,
+    /// Until when it is given again.
+    pub successor_end_time: Option<Timestamp>,
 }
 
 /// A session together with what its account is now.

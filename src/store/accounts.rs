@@ -4,10 +4,10 @@ use anyhow::Context;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
-    sea_query::{Expr, OnConflict},
+    sea_query::Expr,
 };
 
-use super::{Store, Tx, entity::user, outage};
+use super::{Store, Tx, entity::user, inserted, outage};
 use crate::{
     clock::Timestamp,
     error::Error,
@@ -56,12 +56,7 @@ impl Tx {
             })?,
             create_time: Set(account.create_time.millis()),
         };
-        let rows = user::Entity::insert(row)
-            .on_conflict(OnConflict::column(user::Column::EmailCanonical).do_nothing().to_owned())
-            .exec_without_returning(&self.inner)
-            .await
-            .map_err(outage)?;
-        Ok(Swap::from_rows(rows))
+        inserted(user::Entity::insert(row).exec_without_returning(&self.inner).await)
     }
 
     /// Sets the password and raises the security version.

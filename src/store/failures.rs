@@ -4,10 +4,14 @@
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter,
-    sea_query::{CaseStatement, Expr, OnConflict},
+    sea_query::{CaseStatement, Expr, OnConflict, Query},
 };
 
-use super::{Store, Tx, entity::factor_failure, outage};
+use super::{
+    Store, Tx,
+    entity::{factor_failure, spent_challenge},
+    outage,
+};
 use crate::{
     clock::Timestamp,
     error::Error,
@@ -47,7 +51,8 @@ impl Tx {
         factor_failure::Entity::insert(row)
             .on_conflict(
                 OnConflict::columns([factor_failure::Column::UserId, factor_failure::Column::FailureKey])
-                    .do_nothing()
+                    // MySQL has no DO NOTHING: there it sets this column to what it is.
+                    .do_nothing_on([factor_failure::Column::UserId])
                     .to_owned(),
             )
             .exec_without_returning(&self.inner)
@@ -56,23 +61,42 @@ impl Tx {
         Ok(())
     }
 
-    /// Counts a failure before the code is judged, and takes the lock that it may bring; Stale while a lock is on.
+    /// Locks a count until the transaction ends, and leaves it as it is.
+    pub async fn touch_failures(&self, user: UserId, key: FailureKey) -> Result<(), Error> {
+        factor_failure::Entity::update_many()
+            .col_expr(factor_failure::Column::Failures, Expr::col(factor_failure::Column::Failures))
+            .filter(at(user, key))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(())
+    }
+
+    /// Counts a failure before the code is judged, and takes the lock that it may bring; Stale while a lock is on, or when the
+    /// challenge that the code answers is spent.
     pub async fn pay_failure(
         &self,
         user: UserId,
         key: FailureKey,
+        challenge: Option<&[u8; 32]>,
         rungs: &[Rung],
         now: Timestamp,
     ) -> Result<Swap, Error> {
-        let done = factor_failure::Entity::update_many()
+        let mut payment = factor_failure::Entity::update_many()
             // First: MySQL would judge the condition by the number that the next line has set.
             .col_expr(factor_failure::Column::LockedUntil, lock_after_one_more(rungs).into())
             .col_expr(factor_failure::Column::Failures, Expr::col(factor_failure::Column::Failures).add(1))
             .filter(at(user, key))
-            .filter(factor_failure::Column::LockedUntil.lte(now.millis()))
-            .exec(&self.inner)
-            .await
-            .map_err(outage)?;
+            .filter(factor_failure::Column::LockedUntil.lte(now.millis()));
+        if let Some(challenge) = challenge {
+            let spent = Query::select()
+                .expr(Expr::val(1))
+                .from(spent_challenge::Entity)
+                .and_where(spent_challenge::Column::ChallengeHash.eq(challenge.to_vec()))
+                .to_owned();
+            payment = payment.filter(Expr::exists(spent).not());
+        }
+        let done = payment.exec(&self.inner).await.map_err(outage)?;
         Ok(Swap::from_rows(done.rows_affected))
     }
 

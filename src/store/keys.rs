@@ -2,16 +2,16 @@
 
 use sea_orm::{ActiveValue::Set, EntityTrait};
 
-use super::{Home, Tx, entity::key_check, outage};
+use super::{Look, Tx, entity::key_check, outage};
 use crate::{clock::Timestamp, error::Error, seal::KeyCheck};
 
-impl Home {
+impl Look {
     /// The check values of every key that the database was used with; none when it was never used.
     pub async fn key_checks(&self) -> anyhow::Result<Vec<KeyCheck>> {
         if !self.has_table("key_checks").await? {
             return Ok(Vec::new());
         }
-        let rows = key_check::Entity::find().all(&self.reader).await?;
+        let rows = key_check::Entity::find().all(&self.0).await?;
         let check = |row: key_check::Model| KeyCheck {
             id: row.id,
             key_use: row.key_use,

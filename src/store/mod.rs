@@ -16,17 +16,18 @@ use std::sync::Arc;
 use anyhow::Context;
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqlErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait, sqlx,
 };
 
-pub use connect::Home;
+pub use connect::{Home, Look};
 pub use failures::Rung;
 pub use sessions::Rotation;
 
 use crate::{
     error::{Error, Outage},
     seal::KeyRing,
+    swap::Swap,
 };
 
 /// The database.
@@ -96,23 +97,58 @@ impl Tx {
 impl Home {
     /// Brings the schema up to this release.
     pub async fn migrate(&self) -> anyhow::Result<()> {
-        Migrator::up(&self.writer, None).await.context("a migration failed")
-    }
-
-    /// Which migrations are in the database.
-    pub async fn schema_status(&self) -> anyhow::Result<SchemaStatus> {
-        let names = |list: Vec<_>| list.iter().map(|m: &migrations::Migration| m.name().to_owned()).collect();
-        let has_table = self.has_table(&Migrator::migration_table_name().to_string()).await?;
-        if !has_table {
-            return Ok(SchemaStatus { applied: Vec::new(), pending: names(Migrator::get_migration_files()) });
-        }
-        let applied = Migrator::get_applied_migrations(&self.reader).await?;
-        let pending = Migrator::get_pending_migrations(&self.reader).await?;
-        Ok(SchemaStatus { applied: names(applied), pending: names(pending) })
+        Migrator::up(&self.writer, None).await.context("a migration failed; the schema is as it was before it")
     }
 }
 
-/// Wraps whatever the driver reports. The values of a statement are not in it; its text is.
+impl Look {
+    /// Which migrations are in the database.
+    pub async fn schema_status(&self) -> anyhow::Result<SchemaStatus> {
+        let table = Migrator::migration_table_name().to_string();
+        let known = if self.has_table(&table).await? {
+            self.texts(&format!("SELECT version FROM {table}")).await?
+        } else {
+            Vec::new()
+        };
+        let names = Migrator::get_migration_files().into_iter().map(|migration| migration.name().to_owned());
+        let (applied, pending) = names.partition(|name| known.contains(name));
+        Ok(SchemaStatus { applied, pending })
+    }
+}
+
+/// Wraps what the driver reports: as an outage when the database is out of reach or too busy, else as a fault of ours.
 fn outage(fault: DbErr) -> Error {
-    Error::Broken(anyhow::Error::new(fault).context(Outage))
+    let is_outage =
+        if let DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) = &fault {
+            is_out_of_reach(cause)
+        } else {
+            matches!(fault, DbErr::Conn(_) | DbErr::ConnectionAcquire(_))
+        };
+    let fault = anyhow::Error::new(fault);
+    Error::Broken(if is_outage { fault.context(Outage) } else { fault })
+}
+
+fn is_out_of_reach(cause: &sqlx::Error) -> bool {
+    if let sqlx::Error::Database(told) = cause {
+        // SQLite: busy, locked, I/O error, full, cannot open.
+        let code = told.code().and_then(|code| code.parse::<u32>().ok());
+        return code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14));
+    }
+    matches!(
+        cause,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+    )
+}
+
+/// Reads the answer of an insert whose key may be taken. On PostgreSQL a taken key ends the transaction: roll it back.
+fn inserted(result: Result<u64, DbErr>) -> Result<Swap, Error> {
+    match result {
+        Ok(_) => Ok(Swap::Done),
+        Err(fault) if matches!(fault.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(Swap::Stale),
+        Err(fault) => Err(outage(fault)),
+    }
 }

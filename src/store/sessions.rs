@@ -30,6 +30,8 @@ pub struct Rotation<'a> {
     pub to: &'a [u8; 32],
     /// That token, to be sealed for whoever loses the answer.
     pub successor: &'a Secret<String>,
+    /// Until when that token is given again.
+    pub successor_end_time: Timestamp,
     /// The session then ends at this moment unless it is refreshed again.
     pub idle_end_time: Timestamp,
 }
@@ -72,13 +74,14 @@ impl Tx {
             amr: Set(new.session.proof.amr.to_line()),
             factor_count: Set(factor_count(new.session.proof.acr)),
             create_time: Set(now.millis()),
+            refresh_time: NotSet,
             idle_end_time: Set(new.session.idle_end_time.millis()),
             end_time: Set(new.session.end_time.millis()),
             refresh_family: Set(new.family_hash.to_vec()),
             refresh_hash: Set(new.refresh_hash.to_vec()),
             refresh_previous_hash: NotSet,
-            refresh_rotate_time: NotSet,
-            refresh_successor: NotSet,
+            successor: NotSet,
+            successor_end_time: NotSet,
             source: Set(origin.source.to_string()),
             user_agent: Set(origin.user_agent.as_bytes().to_vec()),
         };
@@ -116,8 +119,9 @@ impl Tx {
         let done = session::Entity::update_many()
             .col_expr(session::Column::RefreshHash, Expr::val(rotation.to.to_vec()))
             .col_expr(session::Column::RefreshPreviousHash, Expr::val(rotation.from.to_vec()))
-            .col_expr(session::Column::RefreshRotateTime, Expr::val(now.millis()))
-            .col_expr(session::Column::RefreshSuccessor, Expr::val(sealed))
+            .col_expr(session::Column::RefreshTime, Expr::val(now.millis()))
+            .col_expr(session::Column::Successor, Expr::val(sealed))
+            .col_expr(session::Column::SuccessorEndTime, Expr::val(rotation.successor_end_time.millis()))
             .col_expr(session::Column::IdleEndTime, Expr::val(rotation.idle_end_time.millis()))
             .filter(session::Column::Id.eq(session.id.uuid()))
             .filter(session::Column::RefreshHash.eq(rotation.from.to_vec()))
@@ -201,14 +205,14 @@ fn refresh_state(row: session::Model) -> Result<RefreshState, Error> {
         family_hash: hash(row.refresh_family)?,
         current_hash: hash(row.refresh_hash)?,
         previous_hash: row.refresh_previous_hash.map(hash).transpose()?,
-        rotate_time: row.refresh_rotate_time.map(Timestamp::from_millis),
-        sealed_successor: row.refresh_successor,
+        sealed_successor: row.successor,
+        successor_end_time: row.successor_end_time.map(Timestamp::from_millis),
     })
 }
 
 fn successor_place(session: &Session) -> Place<'_> {
     let (user, row) = (session.user.bytes(), session.id.bytes());
-    Place { table: "sessions", column: "refresh_successor", user, row }
+    Place { table: "sessions", column: "successor", user, row }
 }
 
 const fn factor_count(acr: Acr) -> i16 {

@@ -1,53 +1,83 @@
-//! Takes away what has run out, a little at a time.
+//! Takes away what has run out, a little at a time. What is to go is found by the readers, so that the writer is held only for
+//! the deletion itself.
 
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
+use uuid::Uuid;
 
 use super::{
-    Store, Tx,
+    Store,
     entity::{session, spent_challenge},
     outage,
 };
 use crate::{clock::Timestamp, error::Error};
 
 impl Store {
-    /// Removes at most `batch` sessions and as many spent challenges that ended before `now`; answers how many went.
+    /// Removes at most `batch` rows of each kind that ended before `now`; answers how many went.
     pub async fn sweep(&self, batch: u64, now: Timestamp) -> Result<u64, Error> {
-        let tx = self.begin().await?;
-        let swept = tx.sweep_sessions(batch, now).await? + tx.sweep_spent_challenges(batch, now).await?;
-        tx.commit().await?;
-        Ok(swept)
+        let sessions = self.sweep_sessions(batch, now).await?;
+        let successors = self.sweep_successors(batch, now).await?;
+        let challenges = self.sweep_spent_challenges(batch, now).await?;
+        Ok(sessions + successors + challenges)
     }
-}
 
-impl Tx {
     async fn sweep_sessions(&self, batch: u64, now: Timestamp) -> Result<u64, Error> {
-        let ended = Condition::any()
-            .add(session::Column::EndTime.lte(now.millis()))
-            .add(session::Column::IdleEndTime.lte(now.millis()));
-        let rows = session::Entity::find().filter(ended).limit(batch).all(&self.inner).await.map_err(outage)?;
-        let ids = rows.into_iter().map(|row| row.id);
-        let done = session::Entity::delete_many()
-            .filter(session::Column::Id.is_in(ids))
-            .exec(&self.inner)
+        let ended = session::Column::IdleEndTime.lte(now.millis());
+        let ids: Vec<Uuid> = session::Entity::find()
+            .select_only()
+            .column(session::Column::Id)
+            .filter(ended.clone())
+            .order_by_asc(session::Column::IdleEndTime)
+            .limit(batch)
+            .into_tuple()
+            .all(&self.reader)
             .await
             .map_err(outage)?;
-        Ok(done.rows_affected)
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        // The condition again: a session may have been refreshed since.
+        let delete = session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).filter(ended);
+        Ok(delete.exec(&self.writer).await.map_err(outage)?.rows_affected)
+    }
+
+    /// Forgets successors whose grace is over: from then on their hashes are all that is kept.
+    async fn sweep_successors(&self, batch: u64, now: Timestamp) -> Result<u64, Error> {
+        let over = session::Column::SuccessorEndTime.lte(now.millis());
+        let ids: Vec<Uuid> = session::Entity::find()
+            .select_only()
+            .column(session::Column::Id)
+            .filter(over.clone())
+            .limit(batch)
+            .into_tuple()
+            .all(&self.reader)
+            .await
+            .map_err(outage)?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let update = session::Entity::update_many()
+            .col_expr(session::Column::Successor, Expr::value(None::<Vec<u8>>))
+            .col_expr(session::Column::SuccessorEndTime, Expr::value(None::<i64>))
+            .filter(session::Column::Id.is_in(ids))
+            .filter(over);
+        Ok(update.exec(&self.writer).await.map_err(outage)?.rows_affected)
     }
 
     async fn sweep_spent_challenges(&self, batch: u64, now: Timestamp) -> Result<u64, Error> {
-        let rows = spent_challenge::Entity::find()
+        let hashes: Vec<Vec<u8>> = spent_challenge::Entity::find()
+            .select_only()
+            .column(spent_challenge::Column::ChallengeHash)
             .filter(spent_challenge::Column::EndTime.lte(now.millis()))
-            .order_by_asc(spent_challenge::Column::EndTime)
             .limit(batch)
-            .all(&self.inner)
+            .into_tuple()
+            .all(&self.reader)
             .await
             .map_err(outage)?;
-        let hashes = rows.into_iter().map(|row| row.challenge_hash);
-        let done = spent_challenge::Entity::delete_many()
-            .filter(spent_challenge::Column::ChallengeHash.is_in(hashes))
-            .exec(&self.inner)
-            .await
-            .map_err(outage)?;
-        Ok(done.rows_affected)
+        if hashes.is_empty() {
+            return Ok(0);
+        }
+        let delete =
+            spent_challenge::Entity::delete_many().filter(spent_challenge::Column::ChallengeHash.is_in(hashes));
+        Ok(delete.exec(&self.writer).await.map_err(outage)?.rows_affected)
     }
 }

@@ -109,7 +109,7 @@ impl RefreshToken {
             return Judgement::Current;
         }
         let is_predecessor = state.previous_hash.is_some_and(|previous| secret::same(&self.hash(), &previous));
-        let in_grace = state.rotate_time.is_some_and(|rotated| now < rotated.plus(GRACE));
+        let in_grace = state.successor_end_time.is_some_and(|end_time| now < end_time);
         match &state.sealed_successor {
             Some(sealed) if is_predecessor && in_grace => Judgement::Predecessor { sealed_successor: sealed.clone() },
             Some(_) | None => Judgement::Reused,

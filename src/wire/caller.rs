@@ -55,6 +55,11 @@ pub struct Rule {
 pub struct Rules(HashMap<String, Rule>);
 
 impl Rules {
+    /// The rules of this release's rpcs.
+    pub fn of_this_release() -> anyhow::Result<Self> {
+        Self::read(pb::DESCRIPTORS)
+    }
+
     /// Reads the rules from descriptors; fails naming every rpc without a valid one.
     pub fn read(descriptors: &[u8]) -> anyhow::Result<Self> {
         let pool = DescriptorPool::decode(descriptors).context("the descriptors are malformed")?;

@@ -12,8 +12,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body::Frame;
+use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
 use tower::{Layer, Service, ServiceExt};
@@ -196,7 +199,8 @@ fn timeout(text: &str) -> Option<Duration> {
 }
 
 fn metadata_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+    // 32 for each field, as HTTP/2 counts them (RFC 9113 section 6.5.2).
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -216,11 +220,29 @@ fn request_id(headers: &HeaderMap, now: Timestamp) -> String {
 /// Puts words and a reason on an error that has none: one that tonic has made.
 fn dress(response: Response<Body>, request_id: &str) -> Response<Body> {
     match Status::from_header_map(response.headers()) {
-        Some(bare) if bare.code() != tonic::Code::Ok && bare.details().is_empty() => {
-            status::dressed(&bare, request_id).into_http()
-        }
-        Some(_) | None => response,
+        Some(bare) if is_bare(&bare) => status::dressed(&bare, request_id).into_http(),
+        Some(_) => response,
+        None => response.map(|body| {
+            let request_id = request_id.to_owned();
+            Body::new(body.map_frame(move |frame| dress_trailers(frame, &request_id)))
+        }),
     }
+}
+
+/// The same for an error that ends a stream.
+fn dress_trailers(frame: Frame<Bytes>, request_id: &str) -> Frame<Bytes> {
+    let Some(bare) = frame.trailers_ref().and_then(Status::from_header_map).filter(is_bare) else {
+        return frame;
+    };
+    let mut trailers = HeaderMap::new();
+    match status::dressed(&bare, request_id).add_header(&mut trailers) {
+        Ok(()) => Frame::trailers(trailers),
+        Err(_) => frame,
+    }
+}
+
+fn is_bare(status: &Status) -> bool {
+    status.code() != tonic::Code::Ok && status.details().is_empty()
 }
 
 fn with_request_id(mut response: Response<Body>, request_id: &str) -> Response<Body> {

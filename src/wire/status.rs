@@ -10,6 +10,8 @@ use crate::{
     model::Acr,
 };
 
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "countersign.v1";
 
@@ -19,7 +21,7 @@ pub fn of(error: Error, request_id: &str) -> Status {
         Error::Refused(refusal) => refused(&refusal),
         Error::Broken(fault) if fault.downcast_ref::<Outage>().is_some() => {
             tracing::error!(request_id, fault = format!("{fault:#}"), "a store is out of reach");
-            let text = "The service cannot reach its store. Nothing was changed. Try again.";
+            let text = "The service cannot reach its store. Whether it changed anything is not known. Try again.";
             status(Code::Unavailable, "STORE_UNAVAILABLE", text, Some(Duration::from_secs(1)))
         }
         Error::Broken(fault) => {
@@ -59,6 +61,7 @@ pub fn refused(refusal: &Refusal) -> Status {
 
 /// The status of a panic, which is a fault of ours.
 pub fn panicked(request_id: &str) -> Status {
+    tracing::error!(request_id, "a call panicked");
     status(Code::Internal, "INTERNAL", &internal_text(request_id), None)
 }
 
@@ -73,14 +76,14 @@ pub fn dressed(bare: &Status, request_id: &str) -> Status {
     match bare.code() {
         // tonic says this of a message over the limit.
         Code::OutOfRange => refused(&Refusal::RequestTooLarge),
+        Code::Unimplemented if bare.metadata().contains_key(ACCEPT_ENCODING) => compressed(bare),
         Code::Unimplemented => refused(&Refusal::UnknownMethod),
         Code::DeadlineExceeded | Code::Cancelled => refused(&Refusal::DeadlineExceeded),
         Code::ResourceExhausted => refused(&Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) }),
         // tonic says this of bytes that are no message; faults of ours never get here bare.
         Code::Internal | Code::InvalidArgument | Code::Unknown | Code::DataLoss => {
             tracing::debug!(request_id, message = bare.message(), "the transport refused a message");
-            let text = "The request is not a message of this rpc. Check it against the proto files.";
-            status(Code::InvalidArgument, "INVALID_ARGUMENT", text, None)
+            refused(&Refusal::field("request", "is not a message of this rpc. Check it against the proto files."))
         }
         Code::Ok
         | Code::NotFound
@@ -94,6 +97,16 @@ pub fn dressed(bare: &Status, request_id: &str) -> Status {
             Status::with_error_details(bare.code(), bare.message(), details)
         }
     }
+}
+
+/// tonic refuses a compressed message so, and says in its metadata what it takes.
+fn compressed(bare: &Status) -> Status {
+    let text = "This service takes no compressed messages. Send them as they are.";
+    let mut answer = status(Code::Unimplemented, "UNSUPPORTED_MEDIA_TYPE", text, None);
+    if let Some(accepted) = bare.metadata().get(ACCEPT_ENCODING) {
+        answer.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
+    }
+    answer
 }
 
 fn code(refusal: &Refusal) -> Code {

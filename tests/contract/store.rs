@@ -12,7 +12,7 @@ use countersign::{
         Origin, Proof, Role, Session, SessionId, UserId,
     },
     secret::Secret,
-    store::{Rung, Store},
+    store::{Rotation, Rung, Store},
     swap::Swap,
 };
 use tempfile::TempDir;
@@ -101,7 +101,7 @@ async fn a_failure_is_counted_and_locks_before_anything_is_judged() {
         let rungs = [2, 3].map(|failures| Rung { failures, locked_until: NOW.plus(Duration::from_secs(30)) });
         let pay = async |now| {
             let tx = store.begin().await.unwrap();
-            let swap = tx.pay_failure(user, TOTP, &rungs, now).await.unwrap();
+            let swap = tx.pay_failure(user, TOTP, None, &rungs, now).await.unwrap();
             tx.commit().await.unwrap();
             swap
         };
@@ -134,7 +134,7 @@ async fn failures_paid_at_once_are_all_counted() {
             let store = store.clone();
             calls.spawn(async move {
                 let tx = store.begin().await.unwrap();
-                let swap = tx.pay_failure(user, TOTP, &limit::second_factor_rungs(NOW), NOW).await.unwrap();
+                let swap = tx.pay_failure(user, TOTP, None, &limit::second_factor_rungs(TOTP, NOW), NOW).await.unwrap();
                 tx.commit().await.unwrap();
                 swap
             });
@@ -214,7 +214,7 @@ async fn what_has_run_out_is_swept_and_nothing_else() {
                 id: SessionId::new(NOW),
                 user: alice.id,
                 proof,
-                idle_end_time: end(idle),
+                idle_end_time: end(idle.min(absolute)),
                 end_time: end(absolute),
             };
             let new = NewSession { session, family_hash: [n; 32], refresh_hash: [n; 32] };
@@ -227,6 +227,59 @@ async fn what_has_run_out_is_swept_and_nothing_else() {
         assert_eq!(store.sweep(100, end(10)).await.unwrap(), 2);
         assert_eq!(store.sweep(1, end(1000)).await.unwrap(), 2, "a batch of each at a time");
         assert_eq!(store.sweep(100, end(1000)).await.unwrap(), 2);
+        assert_eq!(store.sweep(100, end(1000)).await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sealed_successor_is_forgotten_when_its_grace_is_over() {
+    on_every_home(async |store| {
+        let origin = Origin::command_line();
+        let end = NOW.plus(Duration::from_secs(1000));
+        let proof = Proof { auth_time: NOW, amr: Amr::password(), acr: Acr::One };
+        let session =
+            Session { id: SessionId::new(NOW), user: UserId::new(NOW), proof, idle_end_time: end, end_time: end };
+        let tx = store.begin().await.unwrap();
+        let new = NewSession { session: session.clone(), family_hash: [1; 32], refresh_hash: [2; 32] };
+        tx.insert_session(&new, &origin, NOW).await.unwrap();
+        let rotation = Rotation {
+            from: &[2; 32],
+            to: &[3; 32],
+            successor: &Secret::new("the successor".to_owned()),
+            successor_end_time: NOW.plus(Duration::from_secs(10)),
+            idle_end_time: end,
+        };
+        assert_eq!(tx.rotate_refresh_token(&session, &rotation, NOW).await.unwrap(), Swap::Done);
+        assert_eq!(tx.rotate_refresh_token(&session, &rotation, NOW).await.unwrap(), Swap::Stale);
+        tx.commit().await.unwrap();
+        let sealed = async || {
+            let tx = store.begin().await.unwrap();
+            tx.find_refresh_state(session.id).await.unwrap().unwrap().sealed_successor
+        };
+        assert_eq!(store.sweep(100, NOW.plus(Duration::from_secs(9))).await.unwrap(), 0);
+        let tx = store.begin().await.unwrap();
+        let kept = tx.find_refresh_state(session.id).await.unwrap().unwrap().sealed_successor.unwrap();
+        assert_eq!(tx.open_successor(&session, &kept).unwrap().expose(), "the successor");
+        drop(tx);
+        assert_eq!(store.sweep(100, NOW.plus(Duration::from_secs(10))).await.unwrap(), 1);
+        assert!(sealed().await.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_spent_challenge_is_not_judged_at_all() {
+    on_every_home(async |store| {
+        let user = UserId::new(NOW);
+        let tx = store.begin().await.unwrap();
+        tx.ensure_failures(user, TOTP).await.unwrap();
+        assert_eq!(tx.spend_challenge(&[7; 32], NOW).await.unwrap(), Swap::Done);
+        let rungs = limit::second_factor_rungs(TOTP, NOW);
+        assert_eq!(tx.pay_failure(user, TOTP, Some(&[7; 32]), &rungs, NOW).await.unwrap(), Swap::Stale);
+        assert_eq!(tx.pay_failure(user, TOTP, Some(&[8; 32]), &rungs, NOW).await.unwrap(), Swap::Done);
+        tx.commit().await.unwrap();
+        assert!(store.is_spent(&[7; 32]).await.unwrap() && !store.is_spent(&[8; 32]).await.unwrap());
     })
     .await;
 }

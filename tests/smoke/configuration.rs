@@ -109,6 +109,45 @@ fn a_ring_that_is_missing_or_of_another_database_stops_the_start() {
 }
 
 #[test]
+fn a_start_that_is_refused_does_not_touch_the_database() {
+    let place = Place::new();
+    assert!(place.run_with_input(&["user", "add", "--email", "alice@example.com"], PASSWORD).status.success());
+    let data = place.path("countersign-data");
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    // As a backup leaves it: no write-ahead log, and not marked for one.
+    let database = data.join("countersign.db");
+    let mut bytes = fs::read(&database).unwrap();
+    bytes[18..20].copy_from_slice(&[1, 1]);
+    fs::write(&database, &bytes).unwrap();
+    fs::remove_file(data.join("keys.toml")).unwrap();
+    assert!(place.run(&["keys", "init"]).status.success());
+    let before = names();
+    fails(&place, &["serve", "--set", "grpc.listen=127.0.0.1:0"], &[], &["does not fit the database"]);
+    assert!(place.run(&["migrate", "status"]).status.success());
+    assert_eq!(names(), before);
+    assert_eq!(fs::read(&database).unwrap(), bytes);
+}
+
+#[test]
+fn what_is_refused_before_it_begins_makes_nothing() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("grpc.listen={}", taken.local_addr().unwrap());
+    for command in [&["serve"][..], &["serve", "--dev"]] {
+        fails(&place, &[command, &["--set", &listen]].concat(), &[], &["cannot listen on grpc.listen"]);
+    }
+    for (email, password) in [("no address", PASSWORD), ("alice@example.com", "short\n")] {
+        let refused = place.run_with_input(&["user", "add", "--email", email], password);
+        assert!(!refused.status.success());
+        assert_eq!(place.files(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn files_that_others_may_change_are_refused() {
     let place = Place::new();
     assert!(place.run_with_input(&["user", "add", "--email", "alice@example.com"], PASSWORD).status.success());
@@ -130,7 +169,7 @@ fn files_that_others_may_change_are_refused() {
     set_mode(&given, 0o444);
     let service = place.serve(&["--set", "keys.ring_file=ring.toml"]);
     assert!(
-        fs::read_to_string(&service.log).unwrap().contains("can be read by all"),
+        fs::read_to_string(&service.log).unwrap().contains("all may read it"),
         "a mounted secret works, with a warning"
     );
 }
@@ -195,7 +234,7 @@ fn passwords_of_accounts_are_set_from_standard_input() {
     assert!(added.status.success() && text(&added.stdout).starts_with("Made usr_"), "{added:?}");
     assert!(text(&add("ALICE@example.com", PASSWORD).stderr).contains("there is an account with this e-mail address"));
     assert!(text(&add("bob@example.com", "short\n").stderr).contains("at least 8 characters"));
-    assert!(text(&add("no address", PASSWORD).stderr).contains("email: must be an address"));
+    assert!(text(&add("no address", PASSWORD).stderr).contains("--email: must be an address"));
     let set = place.run_with_input(&["user", "set-password", "--email", "alice@example.com"], "another password 77\n");
     assert!(set.status.success(), "{set:?}");
     let unknown = place.run_with_input(&["user", "set-password", "--email", "bob@example.com"], PASSWORD);

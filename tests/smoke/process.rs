@@ -65,6 +65,15 @@ impl Place {
         names
     }
 
+    /// Starts a service and ends it after a while, as a power cut does.
+    pub fn cut_off_start(&self, after: Duration) {
+        let mut child =
+            self.command(&["serve", "--set", "grpc.listen=127.0.0.1:0"]).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// Starts a service on a free port and waits until it is well.
     pub fn serve(&self, args: &[&str]) -> Service {
         let address = free_address();

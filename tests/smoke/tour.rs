@@ -117,6 +117,16 @@ fn failures_outlast_a_power_cut_and_the_right_code_then_has_to_wait() {
 }
 
 #[test]
+fn a_start_that_is_cut_off_at_any_moment_can_be_begun_again() {
+    for millis in (0..40).map(|n| n * 8) {
+        let place = Place::new();
+        place.cut_off_start(std::time::Duration::from_millis(millis));
+        let service = place.serve(&[]);
+        assert_eq!(service.terminate().0, Some(0), "cut off after {millis} ms");
+    }
+}
+
+#[test]
 fn sigterm_ends_the_service_cleanly_within_ten_seconds() {
     let place = Place::new();
     let service = place.serve(&["--dev"]);

@@ -153,6 +153,17 @@ async fn failures_of_an_enrolment_never_lock_the_working_factor() {
 }
 
 #[tokio::test]
+async fn enrolling_is_never_locked_for_good() {
+    let world = World::new().await;
+    world.execute("INSERT INTO factor_failures SELECT id, 'enroll_totp', 1000, 0 FROM users").await;
+    let session = world.sign_in(ALICE).await;
+    let enabled = world.enable(&session.access_token).await.unwrap();
+    let app = world.authenticator(&enabled);
+    assert_eq!(reason(world.verify_as(&session.access_token, "", &app.wrong_code()).await), "INVALID_CODE");
+    assert_eq!(retry_after(world.verify_as(&session.access_token, "", &app.code()).await), 3600);
+}
+
+#[tokio::test]
 async fn a_second_authenticator_works_beside_the_first() {
     let world = World::new().await;
     let (first, token) = world.enrol(ALICE).await;

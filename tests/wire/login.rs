@@ -148,6 +148,20 @@ async fn a_success_sets_the_count_back() {
 }
 
 #[tokio::test]
+async fn a_challenge_that_is_over_is_told_of_before_a_wait_is() {
+    let world = World::new().await;
+    let (app, _) = world.enrol(ALICE).await;
+    let challenge = world.challenge(ALICE).await;
+    let other = world.challenge(ALICE).await;
+    for _ in 0..5 {
+        assert_eq!(reason(world.verify(&other, &app.wrong_code()).await), "INVALID_CODE");
+    }
+    assert_eq!(retry_after(world.verify(&challenge, &app.code_in(1)).await), 30);
+    world.execute("UPDATE users SET security_version = security_version + 1").await;
+    assert_eq!(reason(world.verify(&challenge, &app.code_in(1)).await), "CHALLENGE_EXPIRED");
+}
+
+#[tokio::test]
 async fn failures_of_one_user_are_not_those_of_another() {
     let world = World::new().await;
     let (alice, _) = world.enrol(ALICE).await;

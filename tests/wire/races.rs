@@ -102,4 +102,5 @@ async fn one_refresh_token_forty_times_at_once_has_one_successor() {
     assert_eq!(successors.len(), 1);
     assert!(!successors.contains(&session.refresh_token));
     assert_eq!(world.audited("session_renewed").await, 1);
+    assert_eq!(world.audited("session_renewal_repeated").await, 39, "no answer without a row");
 }

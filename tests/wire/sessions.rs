@@ -31,6 +31,7 @@ async fn a_lost_answer_can_be_asked_for_again_for_ten_seconds() {
     world.advance(9);
     let again = world.refresh(&session.refresh_token).await.unwrap();
     assert_eq!(again.refresh_token, first.refresh_token);
+    assert_eq!(world.audited("session_renewal_repeated").await, 1);
     world.advance(1);
     assert_eq!(reason(world.refresh(&session.refresh_token).await), "UNAUTHENTICATED");
     assert_eq!(reason(world.refresh(&first.refresh_token).await), "UNAUTHENTICATED", "reuse ends the session");

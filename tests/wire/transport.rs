@@ -54,6 +54,7 @@ async fn bytes_that_are_no_message_have_a_reason() {
     let refused = client.unary(Request::new(Garbage { field: vec![0xff, 0xfe] }), path, codec).await;
     let (code, details) = refusal(refused);
     assert_eq!((code, details.error_info().unwrap().reason.as_str()), (Code::InvalidArgument, "INVALID_ARGUMENT"));
+    assert_eq!(details.bad_request().unwrap().field_violations.len(), 1);
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -71,6 +72,44 @@ async fn too_much_metadata_and_too_large_a_message_have_a_reason() {
     assert_eq!(reason(world.sessions.clone().get_jwks(request).await), "REQUEST_TOO_LARGE");
     assert_eq!(reason(world.local_auth(ALICE, &"x".repeat(65 * 1024)).await), "REQUEST_TOO_LARGE");
     assert!(world.local_auth(ALICE, PASSWORD).await.is_ok());
+}
+
+#[tokio::test]
+async fn many_tiny_fields_and_one_huge_one_have_a_reason_too() {
+    let world = World::new().await;
+    let mut request = Request::new(pb::GetJwksRequest {});
+    for n in 0..450 {
+        let name = tonic::metadata::MetadataKey::from_bytes(format!("x-{n}").as_bytes()).unwrap();
+        request.metadata_mut().insert(name, MetadataValue::from_static("x"));
+    }
+    assert_eq!(reason(world.sessions.clone().get_jwks(request).await), "REQUEST_TOO_LARGE");
+    let mut request = Request::new(pb::GetJwksRequest {});
+    request.metadata_mut().insert("x-large", "x".repeat(40_000).parse().unwrap());
+    assert_eq!(reason(world.sessions.clone().get_jwks(request).await), "REQUEST_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn a_compressed_message_is_refused_with_what_is_taken() {
+    let world = World::new().await;
+    let mut request = Request::new(pb::GetJwksRequest {});
+    request.metadata_mut().insert("grpc-encoding", MetadataValue::from_static("gzip"));
+    let refused = world.sessions.clone().get_jwks(request).await;
+    let accepted = refused.as_ref().unwrap_err().metadata().get("grpc-accept-encoding").cloned();
+    assert_eq!(reason(refused), "UNSUPPORTED_MEDIA_TYPE");
+    assert!(accepted.is_some());
+}
+
+#[tokio::test]
+async fn an_error_that_ends_a_stream_has_a_reason() {
+    let world = World::new().await;
+    let mut client = ServerReflectionClient::new(world.channel.clone());
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileByFilename("nope".to_owned())),
+    };
+    let mut stream = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+    let (code, details) = refusal(stream.message().await);
+    assert_eq!((code, details.error_info().unwrap().reason.as_str()), (Code::NotFound, "NOT_FOUND"));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use countersign::{
-    app::{App, Schema, open_store},
+    app::{App, Schema, listen, open_store},
     clock::{Clock, ManualClock, Timestamp},
     config::{Config, Layers},
     flow::{self, Call, NewUser},
@@ -60,7 +60,8 @@ impl World {
 
     async fn start(home: TempDir, clock: Arc<ManualClock>) -> Self {
         let config = config(&home.path().join("data"));
-        let app = App::start(&config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        let listener = listen(&config).await.unwrap();
+        let app = App::start(&config, listener, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let endpoint = Channel::from_shared(format!("http://{}", app.grpc_address())).unwrap();
         let channel = endpoint.connect().await.unwrap();
         Self {

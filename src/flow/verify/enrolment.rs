@@ -1,9 +1,8 @@
 //! A code that confirms a new factor: from this transaction on, sign-in asks for it.
 
-use super::{Attempt, Outcome, VerifyRequest, pay};
+use super::{Attempt, Outcome, VerifyRequest, is_open_for, pay, record_lost};
 use crate::{
-    error::Error,
-    error::Refusal,
+    error::{Error, Refusal},
     factor::{self, Verdict},
     flow::{Call, Kit},
     model::{Acr, Event, EventKind, FactorId, FailureKey, LiveSession, NewFactor, PendingEnrolment, Principal, Proof},
@@ -19,13 +18,17 @@ pub(super) async fn judge(
     attempt: &Attempt,
     call: &Call,
 ) -> Result<Outcome, Error> {
-    let user = pending.user;
-    let tx = match pay(kit, kit.store.begin().await?, user, FailureKey::Enrolment(pending.method), call).await? {
+    let (user, method) = (pending.user, pending.method);
+    let tx = kit.store.begin().await?;
+    // Confirming sets the method's own count back. It is locked first, in the order in which sign-ins take their locks too: own
+    // count, count of the enrolment, account.
+    tx.touch_failures(user, FailureKey::Method(method)).await?;
+    let tx = match pay(kit, tx, attempt, FailureKey::Enrolment(method), call).await? {
         Ok(tx) => tx,
         Err(outcome) => return Ok(outcome),
     };
     let account = tx.lock_account(user).await?;
-    if !account.is_some_and(|account| !account.blocked && account.security_version == pending.security_version) {
+    if !account.is_some_and(|account| is_open_for(attempt, &account)) {
         return Ok(Outcome::Over);
     }
     let live = tx.find_live_session(caller.session).await?.filter(|live| live.session.is_alive(call.now));
@@ -41,7 +44,7 @@ pub(super) async fn judge(
         return refuse(tx, pending, call).await;
     }
     if tx.spend_challenge(&attempt.taken.hash, attempt.taken.end_time).await? == Swap::Stale {
-        return Ok(Outcome::Over);
+        return record_lost(kit, tx, user, method, call).await;
     }
     let proof = confirm(&tx, pending, spent, &live, call).await?;
     let Some(proof) = proof else {

@@ -1,6 +1,6 @@
 //! A code that completes a sign-in. In all seven statements.
 
-use super::{Attempt, Outcome, VerifyRequest, pay};
+use super::{Attempt, Outcome, VerifyRequest, is_open_for, pay, record_lost};
 use crate::{
     error::Error,
     factor::{self, Verdict},
@@ -19,14 +19,14 @@ pub(super) async fn judge(
 ) -> Result<Outcome, Error> {
     let method = request.method.unwrap_or(Method::Totp);
     let key = FailureKey::Method(method);
-    let tx = match pay(kit, kit.store.begin().await?, user, key, call).await? {
+    let tx = match pay(kit, kit.store.begin().await?, attempt, key, call).await? {
         Ok(tx) => tx,
         Err(outcome) => return Ok(outcome),
     };
     let Some((account, factors)) = tx.lock_account_with_factors(user).await? else {
         return Ok(Outcome::Over);
     };
-    if account.blocked || account.security_version != attempt.challenge.security_version() {
+    if !is_open_for(attempt, &account) {
         return Ok(Outcome::Over);
     }
     let of_method: Vec<_> = factors.iter().filter(|factor| factor.method == method).collect();
@@ -39,7 +39,7 @@ pub(super) async fn judge(
                 return replay(tx, user, method, call).await;
             }
             if tx.spend_challenge(&attempt.taken.hash, attempt.taken.end_time).await? == Swap::Stale {
-                return Ok(Outcome::Over);
+                return record_lost(kit, tx, user, method, call).await;
             }
             tx.clear_failures(user, key).await?;
             let amr = Amr::password().with(factor::of(method).amr());

@@ -58,10 +58,15 @@ impl Health {
     /// Asks the database again and again, and tells what came of it, without end.
     pub async fn follow(&self, store: &Store) {
         let mut interval = tokio::time::interval(INTERVAL);
+        let mut told = None;
         loop {
             interval.tick().await;
             let answers = tokio::time::timeout(TIMEOUT, store.ping()).await.is_ok_and(|answer| answer.is_ok());
-            self.set(if answers { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+            let status = if answers { ServingStatus::Serving } else { ServingStatus::NotServing };
+            // Those who watch are told of changes alone.
+            if told.replace(status) != Some(status) {
+                self.set(status).await;
+            }
         }
     }
 

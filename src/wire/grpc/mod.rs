@@ -9,8 +9,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Status, service::Routes, transport::Server};
+use tonic::{
+    Request, Status,
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
 
 pub use health::{Health, probe};
 
@@ -28,14 +31,14 @@ use crate::{
 
 /// Bytes of a message.
 const MESSAGE_BYTES: usize = 64 * 1024;
-/// Bytes of a header list that the transport reads at all. The guard refuses earlier, and says why.
-const HEADER_BYTES: u32 = 16 * 1024;
+/// Bytes of a header list that the transport reads at all. The guard refuses far below, and says why.
+const HEADER_BYTES: u32 = 64 * 1024;
 const STREAMS_PER_CONNECTION: u32 = 100;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections are renewed, so that load spreads over new replicas.
+/// Connections are renewed, so that load spreads over new replicas: the client is told to go elsewhere, and calls under way end
+/// in peace. (With tonic's grace set as well, they would be cut off.)
 const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
-const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
 /// Streams that a client has reset and the server has not yet forgotten (CVE-2023-44487), and the reverse.
 const PENDING_RESETS: usize = 20;
 const LOCAL_RESETS: usize = 100;
@@ -48,8 +51,13 @@ pub struct Services {
 
 impl Services {
     /// Puts the services together.
-    pub fn new(kit: &Arc<Kit>, clock: Arc<dyn Clock>, reflection: bool, health: &Health) -> anyhow::Result<Self> {
-        let rules = Rules::read(pb::DESCRIPTORS)?;
+    pub fn new(
+        kit: &Arc<Kit>,
+        clock: Arc<dyn Clock>,
+        rules: Rules,
+        reflection: bool,
+        health: &Health,
+    ) -> anyhow::Result<Self> {
         let twofa = TwoFaServiceServer::new(twofa::TwoFa::new(Arc::clone(kit)));
         let session = SessionServiceServer::new(session::Session::new(Arc::clone(kit)));
         let mut routes = Routes::builder();
@@ -71,7 +79,6 @@ impl Services {
     /// Serves until `stop` resolves, and then until the calls that are under way are done.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         Server::builder()
-            .tcp_nodelay(true)
             .max_concurrent_streams(STREAMS_PER_CONNECTION)
             .http2_max_header_list_size(HEADER_BYTES)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -79,10 +86,9 @@ impl Services {
             .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
             .http2_max_local_error_reset_streams(Some(LOCAL_RESETS))
             .max_connection_age(CONNECTION_AGE)
-            .max_connection_age_grace(CONNECTION_AGE_GRACE)
             .layer(self.guard)
             .add_routes(self.routes)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
             .await
             .context("the gRPC server failed")
     }
