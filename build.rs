@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Messages that hold a password, a code, a token or a key: `wire/pb.rs` gives them a `Debug` that shows nothing.
-const WITH_SECRETS: [&str; 8] = [
+const WITH_SECRETS: [&str; 16] = [
     ".countersign.v1.LocalAuthRequest",
     ".countersign.v1.LocalAuthResponse",
     ".countersign.v1.EnableResponse",
@@ -33,4 +33,12 @@ const WITH_SECRETS: [&str; 8] = [
     ".countersign.v1.RefreshSessionRequest",
     ".countersign.v1.RefreshSessionResponse",
     ".countersign.v1.ValidateAccessTokenRequest",
+    ".countersign.v1.GenerateBackupCodesRequest",
+    ".countersign.v1.GenerateBackupCodesResponse",
+    ".countersign.v1.DisableRequest",
+    ".countersign.v1.CreateChallengeResponse",
+    ".countersign.v1.SendCodeRequest",
+    ".countersign.v1.ChangePasswordRequest",
+    ".countersign.v1.SetPasswordRequest",
+    ".countersign.v1.SetPasswordResponse",
 ];

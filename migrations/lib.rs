@@ -10,6 +10,7 @@ use sea_orm_migration::{
 mod m0001_accounts;
 mod m0002_sessions;
 mod m0003_audit;
+mod m0004_policy;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -17,7 +18,12 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_accounts::Migration), Box::new(m0002_sessions::Migration), Box::new(m0003_audit::Migration)]
+        vec![
+            Box::new(m0001_accounts::Migration),
+            Box::new(m0002_sessions::Migration),
+            Box::new(m0003_audit::Migration),
+            Box::new(m0004_policy::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

@@ -16,12 +16,15 @@ use tokio::{
 pub use open::{Schema, open_store, read_ring, schema_status, write_ring};
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::Config,
     ephemeral::Memory,
-    flow,
-    flow::Kit,
+    error::Error,
+    file,
+    flow::{self, Call, Kit, NewUser},
     hash::Hasher,
+    model::{Email, Origin, Role, Settings},
+    secret::Secret,
     store::Store,
     token::{access::AccessTokens, keys::SigningKeys},
     wire::{
@@ -34,6 +37,8 @@ use crate::{
 const EPHEMERAL_ENTRIES: usize = 200_000;
 /// Calls under way at a stop have this long. Kubernetes waits longer.
 const DRAIN: Duration = Duration::from_secs(8);
+/// Every replica follows the policy within 5 s.
+const SETTINGS_INTERVAL: Duration = Duration::from_secs(2);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Takes the address that the configuration names.
@@ -60,13 +65,18 @@ impl App {
         let grpc = listener.local_addr()?;
         let (store, ring) = open_store(config, Schema::AsConfigured, clock.now()).await?;
         let signing = SigningKeys::from_ring(&ring)?;
+        let hasher = Hasher::start(thread::available_parallelism()?.get())?;
+        bootstrap(config, &store, &hasher, clock.now()).await?;
+        let settings = store.settings().await.map_err(Error::into_anyhow)?;
+        let (settings, known_settings) = watch::channel(settings);
         let kit = Arc::new(Kit {
             store: store.clone(),
             ephemeral: Arc::new(Memory::new(EPHEMERAL_ENTRIES)),
             ring,
-            hasher: Hasher::start(thread::available_parallelism()?.get())?,
+            hasher,
             access: AccessTokens::new(config.token.issuer.clone(), config.token.audience.clone(), signing),
-            totp_issuer: config.totp_issuer.clone(),
+            service_name: config.totp_issuer.clone(),
+            settings: known_settings,
         });
         let health = Health::new().await;
         let services = Services::new(&kit, Arc::clone(&clock), rules, config.grpc.reflection, &health)?;
@@ -76,6 +86,7 @@ impl App {
         server.spawn(services.serve(listener, until_set(stopped)));
         let mut background = JoinSet::new();
         background.spawn(sweep_forever(kit, clock));
+        background.spawn(follow_settings(store.clone(), settings));
         let (follower, followed) = (health.clone(), store.clone());
         background.spawn(async move { follower.follow(&followed).await });
         Ok(Self { grpc, health, store, stop, server, background })
@@ -112,6 +123,47 @@ impl App {
 async fn until_set(mut flag: watch::Receiver<bool>) {
     // When the other half is gone, so is the service.
     let _ = flag.wait_for(|set| *set).await;
+}
+
+/// Reads the policy again and again, so that what one replica has saved holds on every one within seconds.
+async fn follow_settings(store: Store, known: watch::Sender<Settings>) {
+    let mut interval = interval(SETTINGS_INTERVAL);
+    loop {
+        interval.tick().await;
+        match store.settings().await {
+            Ok(settings) => {
+                known.send_if_modified(|known| {
+                    let is_new = *known != settings;
+                    *known = settings;
+                    is_new
+                });
+            }
+            // What was known goes on.
+            Err(fault) => tracing::warn!(?fault, "the policy cannot be read; the one known last holds"),
+        }
+    }
+}
+
+/// Makes the first administrator, where one is configured and there is none.
+async fn bootstrap(config: &Config, store: &Store, hasher: &Hasher, now: Timestamp) -> anyhow::Result<()> {
+    let Some(bootstrap) = &config.bootstrap else {
+        return Ok(());
+    };
+    let email =
+        Email::parse(&bootstrap.admin_email).map_err(|problem| anyhow::anyhow!("bootstrap.admin_email {problem}"))?;
+    let given = file::read_given(&bootstrap.admin_password_file).context("bootstrap.admin_password_file")?;
+    if let Some(warning) = given.warning {
+        tracing::warn!("{warning}");
+    }
+    let text = Secret::new(given.text);
+    let password = Secret::new(text.expose().lines().next().unwrap_or_default().to_owned());
+    let call = Call { now, origin: Origin::command_line() };
+    let new = NewUser { service: &config.totp_issuer, email, password: &password, role: Role::Admin };
+    let made = flow::bootstrap_admin(store, hasher, new, &call).await.map_err(Error::into_anyhow);
+    if let Some(id) = made.context("the first administrator cannot be made (bootstrap.admin_email)")? {
+        tracing::info!(%id, "made the first administrator");
+    }
+    Ok(())
 }
 
 async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>) {

@@ -1,4 +1,4 @@
-//! The rules of challenges: how long they live, how often they may be answered, and by whom. Pure.
+//! The rules of what a user has open: how long it lives, how often it may be answered, and by whom. Pure.
 
 use std::time::Duration;
 
@@ -8,28 +8,67 @@ use zeroize::Zeroizing;
 use crate::{
     ephemeral::{EntryHash, Kind, Shelf},
     error::Refusal,
-    model::{Challenge, Method, Principal, UserId},
+    model::{Account, Caller, Challenge, Method, Offer, Opener, Purpose, Subject, UserId},
     seal::{KeyRing, Place},
 };
 
 /// How often a challenge may be answered.
 pub const ATTEMPTS: u32 = 5;
 
-/// How long a challenge to complete a sign-in lives.
-pub const LOGIN_LIFE: Duration = Duration::from_secs(5 * 60);
+/// How long an enrolment token lives.
+pub const ENROLMENT_TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
 
-/// How long an enrolment waits to be confirmed.
-pub const ENROLMENT_LIFE: Duration = Duration::from_secs(10 * 60);
-
-/// Challenges to complete a sign-in.
-pub const LOGIN: Kind = Kind { name: "login", capacity: 5 };
+const CHALLENGE_LIFE: Duration = Duration::from_secs(5 * 60);
+const ENROLMENT_LIFE: Duration = Duration::from_secs(10 * 60);
 
 /// Pending enrolments of a method: a new one ends the one before.
 pub const fn enrolment(method: Method) -> Kind {
     let name = match method {
         Method::Totp => "enroll_totp",
+        Method::BackupCode => "enroll_backup_code",
     };
     Kind { name, capacity: 1 }
+}
+
+impl Subject {
+    /// What it is counted as, in the ephemeral store.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Login { .. } => Kind { name: "login", capacity: 5 },
+            Self::StepUp { .. } => Kind { name: "step_up", capacity: 5 },
+            Self::PasswordReset { .. } => Kind { name: "password_reset", capacity: 5 },
+            Self::Enrolment(pending) => enrolment(pending.method),
+            Self::EnrolmentToken => Kind { name: "enrollment_token", capacity: 5 },
+        }
+    }
+
+    /// How long it lives.
+    pub fn life(&self) -> Duration {
+        match self {
+            Self::Login { .. } | Self::StepUp { .. } | Self::PasswordReset { .. } => CHALLENGE_LIFE,
+            Self::Enrolment(_) => ENROLMENT_LIFE,
+            Self::EnrolmentToken => ENROLMENT_TOKEN_LIFE,
+        }
+    }
+
+    /// What it was opened for; None = a code does not answer it.
+    pub fn purpose(&self) -> Option<Purpose> {
+        match self {
+            Self::Login { .. } => Some(Purpose::Login),
+            Self::StepUp { .. } => Some(Purpose::StepUp),
+            Self::PasswordReset { .. } => Some(Purpose::PasswordReset),
+            Self::Enrolment(_) => Some(Purpose::Enrolment),
+            Self::EnrolmentToken => None,
+        }
+    }
+
+    /// What answers it.
+    pub fn offers(&self) -> &[Offer] {
+        match self {
+            Self::Login { offers } | Self::StepUp { offers, .. } | Self::PasswordReset { offers, .. } => offers,
+            Self::Enrolment(_) | Self::EnrolmentToken => &[],
+        }
+    }
 }
 
 /// The shelf of a user.
@@ -39,18 +78,31 @@ pub fn shelf(ring: &KeyRing, user: UserId) -> anyhow::Result<Shelf> {
     Ok(shelf)
 }
 
-/// Refuses a caller who may not answer the challenge: an enrolment is confirmed by the session that began it, and a token of
+/// Refuses a caller who may not answer the challenge: a step-up and an enrolment belong to whoever opened them, and a token of
 /// somebody else answers nothing.
-pub fn admit(challenge: &Challenge, caller: Option<&Principal>) -> Result<(), Refusal> {
-    let admitted = match (challenge, caller) {
-        (Challenge::Login { .. }, None) => true,
-        (Challenge::Login { user, .. }, Some(caller)) => *user == caller.user,
-        (Challenge::Enrolment(_), None) => false,
-        (Challenge::Enrolment(pending), Some(caller)) => {
-            pending.user == caller.user && pending.session == caller.session
+pub fn admit(challenge: &Challenge, caller: &Caller) -> Result<(), Refusal> {
+    let is_own = caller.user() == Some(challenge.user);
+    let admitted = match (&challenge.subject, caller) {
+        (Subject::Login { .. } | Subject::PasswordReset { .. }, Caller::Anonymous) => true,
+        (Subject::Login { .. }, Caller::User(_) | Caller::Enrollee(_)) => is_own,
+        (Subject::StepUp { session, .. }, Caller::User(principal)) => is_own && *session == principal.session,
+        (Subject::Enrolment(pending), Caller::User(principal)) => {
+            is_own && pending.opener == Opener::Session(principal.session)
         }
+        (Subject::Enrolment(pending), Caller::Enrollee(enrollee)) => {
+            is_own && pending.opener == Opener::EnrolmentToken(enrollee.token)
+        }
+        (Subject::StepUp { .. }, Caller::Anonymous | Caller::Enrollee(_))
+        | (Subject::PasswordReset { .. }, Caller::User(_) | Caller::Enrollee(_))
+        | (Subject::Enrolment(_), Caller::Anonymous)
+        | (Subject::EnrolmentToken, Caller::Anonymous | Caller::User(_) | Caller::Enrollee(_)) => false,
     };
     if admitted { Ok(()) } else { Err(Refusal::ChallengeExpired) }
+}
+
+/// Whether nothing has happened to the account that ends what it has open.
+pub fn is_open_for(challenge: &Challenge, account: &Account) -> bool {
+    !account.blocked && account.id == challenge.user && account.security_version == challenge.security_version
 }
 
 /// Seals a challenge for the ephemeral store.
@@ -67,4 +119,64 @@ pub fn open(ring: &KeyRing, shelf: &Shelf, hash: &EntryHash, sealed: &[u8]) -> a
 
 fn place<'a>(shelf: &'a Shelf, hash: &'a EntryHash) -> Place<'a> {
     Place { table: "challenge", column: "content", user: shelf, row: hash }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        model::{Acr, Amr, Enrollee, FactorData, PendingEnrolment, Principal, Proof, Role, SessionId},
+    };
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn user(user: UserId, session: SessionId) -> Caller {
+        let proof = Proof { auth_time: NOW, amr: Amr::password(), acr: Acr::One };
+        Caller::User(Principal { user, session, role: Role::User, proof, is_assured: true })
+    }
+
+    fn enrolment_by(opener: Opener) -> Subject {
+        let data = FactorData::new(Vec::new());
+        Subject::Enrolment(PendingEnrolment {
+            opener,
+            method: Method::Totp,
+            label: String::new(),
+            data,
+            replaces: None,
+        })
+    }
+
+    #[test]
+    fn every_challenge_is_answered_by_its_own_kind_of_caller_alone() {
+        let (alice, bob) = (UserId::new(NOW), UserId::new(NOW));
+        let (session, other) = (SessionId::new(NOW), SessionId::new(NOW));
+        let (token, other_token) = ([1; 32], [2; 32]);
+        let enrollee = |user, token| Caller::Enrollee(Enrollee { user, token });
+        let callers = [
+            Caller::Anonymous,
+            user(alice, session),
+            user(alice, other),
+            user(bob, session),
+            enrollee(alice, token),
+            enrollee(alice, other_token),
+            enrollee(bob, token),
+        ];
+        let login = Subject::Login { offers: Vec::new() };
+        let step_up = Subject::StepUp { session, offers: Vec::new() };
+        let reset = Subject::PasswordReset { token, offers: Vec::new() };
+        for (subject, admitted) in [
+            (login, [true, true, true, false, true, true, false]),
+            (step_up, [false, true, false, false, false, false, false]),
+            (reset, [true, false, false, false, false, false, false]),
+            (enrolment_by(Opener::Session(session)), [false, true, false, false, false, false, false]),
+            (enrolment_by(Opener::EnrolmentToken(token)), [false, false, false, false, true, false, false]),
+            (Subject::EnrolmentToken, [false; 7]),
+        ] {
+            let kind = subject.kind().name;
+            let challenge = Challenge { user: alice, security_version: 1, subject };
+            let found: Vec<_> = callers.iter().map(|caller| admit(&challenge, caller).is_ok()).collect();
+            assert_eq!(found, admitted, "{kind}");
+        }
+    }
 }

@@ -53,6 +53,8 @@ pub struct Violation {
 pub enum Refusal {
     /// Malformed fields, each named.
     InvalidArgument(Vec<Violation>),
+    /// Why a new password is refused.
+    PasswordRejected(String),
     /// Unknown user or wrong password, alike.
     InvalidCredentials,
     /// A code that is wrong, replayed or expired, alike.
@@ -71,6 +73,8 @@ pub enum Refusal {
         /// How old the proof may be.
         max_age: Option<Duration>,
     },
+    /// An enrolment token was used where it opens nothing.
+    EnrollmentRequired,
     /// The role does not allow it.
     PermissionDenied,
     /// The account is blocked. Said only after the right password or to a session of the account.
@@ -82,6 +86,16 @@ pub enum Refusal {
     },
     /// The method cannot be enrolled.
     TwoFaUnavailable,
+    /// The account has as many factors as it may.
+    TooManyFactors,
+    /// There is no factor.
+    TwoFaNotEnabled,
+    /// Policy asks the account for a factor.
+    TwoFaRequired,
+    /// No text messages can be sent.
+    SmsNotConfigured,
+    /// There is no such thing of the caller's.
+    NotFound,
     /// An rpc that does not exist.
     UnknownMethod,
     /// A message or its metadata is over the limit.
@@ -100,15 +114,21 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidArgument(_) => "INVALID_ARGUMENT",
+            Self::PasswordRejected(_) => "PASSWORD_REJECTED",
             Self::InvalidCredentials => "INVALID_CREDENTIALS",
             Self::InvalidCode { .. } => "INVALID_CODE",
             Self::ChallengeExpired => "CHALLENGE_EXPIRED",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::StepUpRequired { .. } => "STEP_UP_REQUIRED",
+            Self::EnrollmentRequired => "ENROLLMENT_REQUIRED",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::UserBlocked => "USER_BLOCKED",
             Self::RateLimited { .. } => "RATE_LIMITED",
-            Self::TwoFaUnavailable => "TWO_FA_UNAVAILABLE",
+            Self::TwoFaUnavailable | Self::TooManyFactors => "TWO_FA_UNAVAILABLE",
+            Self::TwoFaNotEnabled => "TWO_FA_NOT_ENABLED",
+            Self::TwoFaRequired => "TWO_FA_REQUIRED",
+            Self::SmsNotConfigured => "SMS_NOT_CONFIGURED",
+            Self::NotFound => "NOT_FOUND",
             Self::UnknownMethod => "UNKNOWN_METHOD",
             Self::RequestTooLarge => "REQUEST_TOO_LARGE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
@@ -122,6 +142,7 @@ impl Refusal {
                 let named: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
                 Cow::Owned(named.join(" "))
             }
+            Self::PasswordRejected(why) => Cow::Owned(why.clone()),
             Self::InvalidCredentials => "E-mail or password is wrong. Check both and try again.".into(),
             Self::InvalidCode { .. } => {
                 "That code is not valid. A code works once: if you have just used it, wait for the next one.".into()
@@ -136,6 +157,11 @@ impl Refusal {
             Self::StepUpRequired { second_factor: false, .. } => {
                 "This needs a fresh proof of your password. Sign in again.".into()
             }
+            Self::EnrollmentRequired => {
+                "An enrolment token opens the enrolment of a second factor only. Enrol one, and go on with the tokens that Verify \
+                 gives."
+                    .into()
+            }
             Self::PermissionDenied => "Your role does not allow this. Ask an administrator.".into(),
             Self::UserBlocked => "This account is blocked. Ask an administrator.".into(),
             Self::RateLimited { retry_after: Some(_) } => "Too many attempts. Wait, then try again.".into(),
@@ -145,6 +171,15 @@ impl Refusal {
                     .into()
             }
             Self::TwoFaUnavailable => "This method cannot be enrolled here. Choose another method.".into(),
+            Self::TooManyFactors => "The account has five factors, which is as many as it may. Replace or remove one.".into(),
+            Self::TwoFaNotEnabled => "The account has no second factor. Enrol one with Enable.".into(),
+            Self::TwoFaRequired => {
+                "This account must have a second factor, so the last one cannot be removed. Replace it instead: Enable with \
+                 factor_id."
+                    .into()
+            }
+            Self::SmsNotConfigured => "Text messages are not configured here. Use another method.".into(),
+            Self::NotFound => "There is no such thing among what is yours. List what there is, and try again.".into(),
             Self::UnknownMethod => "There is no such rpc. List the services by reflection.".into(),
             Self::RequestTooLarge => "The request is too large. Send a smaller message and less metadata.".into(),
             Self::DeadlineExceeded => "The call took too long. Try again; if you set a deadline, with a longer one.".into(),

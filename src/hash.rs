@@ -58,6 +58,7 @@ struct Queues {
 }
 
 struct Job {
+    queue: Queue,
     task: Task,
     answer: oneshot::Sender<anyhow::Result<Answer>>,
 }
@@ -65,11 +66,13 @@ struct Job {
 enum Task {
     Hash { password: Secret<String> },
     Verify { password: Secret<String>, phc: Secret<String> },
+    Digests { texts: Vec<Secret<String>>, salt: [u8; 16], done: Vec<[u8; 32]> },
 }
 
 enum Answer {
     Hashed(Secret<String>),
     Verified(bool),
+    Digested(Vec<[u8; 32]>),
 }
 
 impl Hasher {
@@ -93,7 +96,7 @@ impl Hasher {
     pub async fn hash(&self, queue: Queue, password: Secret<String>) -> Result<Secret<String>, Error> {
         match self.submit(queue, Task::Hash { password }).await? {
             Answer::Hashed(phc) => Ok(phc),
-            Answer::Verified(_) => Err(anyhow!("the hash pool mixed up its answers").into()),
+            Answer::Verified(_) | Answer::Digested(_) => Err(mixed_up()),
         }
     }
 
@@ -107,11 +110,30 @@ impl Hasher {
         let stored = Secret::new(phc.map_or(&self.stand_in, |phc| phc.expose()).clone());
         match self.submit(queue, Task::Verify { password, phc: stored }).await? {
             Answer::Verified(right) => Ok(right && phc.is_some()),
-            Answer::Hashed(_) => Err(anyhow!("the hash pool mixed up its answers").into()),
+            Answer::Hashed(_) | Answer::Digested(_) => Err(mixed_up()),
         }
     }
 
-    /// How many passwords were hashed since the start.
+    /// Hashes texts with a given salt, as one job; between two of them it lets others go first.
+    pub async fn digests(
+        &self,
+        queue: Queue,
+        texts: Vec<Secret<String>>,
+        salt: [u8; 16],
+    ) -> Result<Vec<[u8; 32]>, Error> {
+        match self.submit(queue, Task::Digests { texts, salt, done: Vec::new() }).await? {
+            Answer::Digested(digests) => Ok(digests),
+            Answer::Hashed(_) | Answer::Verified(_) => Err(mixed_up()),
+        }
+    }
+
+    /// How many jobs wait.
+    pub fn waiting(&self) -> usize {
+        let queues = self.shared.lock();
+        queues.second_factor.len() + queues.sign_in.len()
+    }
+
+    /// How many jobs were done since the start.
     pub fn jobs_done(&self) -> u64 {
         self.shared.jobs_done.load(Ordering::Relaxed)
     }
@@ -120,19 +142,25 @@ impl Hasher {
         let (answer, wait) = oneshot::channel();
         {
             let mut queues = self.shared.lock();
-            let line = match queue {
-                Queue::SecondFactor => &mut queues.second_factor,
-                Queue::SignIn => &mut queues.sign_in,
-            };
+            let line = queues.line(queue);
             // Whoever has given up waiting does not keep others out.
             line.retain(|job| !job.answer.is_closed());
             if line.len() >= QUEUE_LENGTH {
                 return Err(Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) }.into());
             }
-            line.push_back(Job { task, answer });
+            line.push_back(Job { queue, task, answer });
         }
         self.shared.work.notify_one();
         Ok(wait.await.context("the hash pool has stopped")??)
+    }
+}
+
+impl Queues {
+    fn line(&mut self, queue: Queue) -> &mut VecDeque<Job> {
+        match queue {
+            Queue::SecondFactor => &mut self.second_factor,
+            Queue::SignIn => &mut self.sign_in,
+        }
     }
 }
 
@@ -150,6 +178,12 @@ impl Drop for Hasher {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a job that is not done behind those that wait.
+    fn put_back(&self, job: Job) {
+        self.lock().line(job.queue).push_back(job);
+        self.work.notify_one();
     }
 
     fn next(&self) -> Option<Job> {
@@ -174,15 +208,39 @@ fn work(shared: &Shared) {
         tracing::warn!(%fault, "hashing threads run at normal priority");
     }
     let mut memory = Vec::new();
-    while let Some(job) = shared.next() {
-        let answer = match &job.task {
+    while let Some(mut job) = shared.next() {
+        let answer = match &mut job.task {
             Task::Hash { password } => hash(password, &mut memory).map(Answer::Hashed),
             Task::Verify { password, phc } => verify(password, phc, &mut memory).map(Answer::Verified),
+            Task::Digests { texts, salt, done } => match digest_next(texts, salt, done, &mut memory) {
+                Ok(()) if done.len() < texts.len() => {
+                    shared.put_back(job);
+                    continue;
+                }
+                Ok(()) => Ok(Answer::Digested(std::mem::take(done))),
+                Err(fault) => Err(fault),
+            },
         };
         shared.jobs_done.fetch_add(1, Ordering::Relaxed);
         // The caller may have gone; then nobody needs the answer.
         let _ = job.answer.send(answer);
     }
+}
+
+fn digest_next(
+    texts: &[Secret<String>],
+    salt: &[u8; 16],
+    done: &mut Vec<[u8; 32]>,
+    memory: &mut Vec<Block>,
+) -> anyhow::Result<()> {
+    if let Some(text) = texts.get(done.len()) {
+        done.push(argon2id(params(MEMORY_KIB, PASSES, LANES)?, text, salt, memory)?);
+    }
+    Ok(())
+}
+
+fn mixed_up() -> Error {
+    anyhow!("the hash pool mixed up its answers").into()
 }
 
 fn hash(password: &Secret<String>, memory: &mut Vec<Block>) -> anyhow::Result<Secret<String>> {

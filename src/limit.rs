@@ -1,8 +1,12 @@
 //! How many wrong answers are too many: all there is to each limit, in one place. Pure.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use crate::{clock::Timestamp, model::FailureKey, store::Rung};
+use crate::{
+    clock::Timestamp,
+    model::FailureKey,
+    store::{Rung, Window},
+};
 
 /// Second-factor failures in a row, and how long the next code then waits.
 const SECOND_FACTOR_LADDER: [(i64, Duration); 7] = [
@@ -18,6 +22,21 @@ const SECOND_FACTOR_LADDER: [(i64, Duration); 7] = [
 /// So many failures in a row end the method for the account, until it is enrolled again.
 const SECOND_FACTOR_CAP: i64 = 100;
 
+/// Wrong passwords for an account from one network climb the same waits, and never end the password.
+const PASSWORD_LADDER: [(i64, Duration); 7] = SECOND_FACTOR_LADDER;
+
+/// Whoever has been quiet so long starts anew at the foot of the password ladder.
+pub const PASSWORD_QUIET: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Wrong passwords for an account from all networks together that never signed in to it.
+pub const STRANGERS: Window = Window { capacity: 100, span: Duration::from_secs(24 * 60 * 60) };
+
+/// How long a network is remembered after a sign-in.
+pub const NETWORK_MEMORY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// New sets of backup codes for an account.
+pub const BACKUP_CODE_SETS: Window = Window { capacity: 5, span: Duration::from_secs(60 * 60) };
+
 /// A lock without an end.
 const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
 
@@ -30,6 +49,19 @@ pub fn second_factor_rungs(key: FailureKey, now: Timestamp) -> Vec<Rung> {
         FailureKey::Enrolment(_) => None,
     };
     waits.chain(end).collect()
+}
+
+/// The ladder of wrong passwords as it stands at `now`.
+pub fn password_rungs(now: Timestamp) -> Vec<Rung> {
+    PASSWORD_LADDER.iter().map(|&(failures, wait)| Rung { failures, locked_until: now.plus(wait) }).collect()
+}
+
+/// The network of an address, as the limits see it: IPv4 /24, IPv6 /56.
+pub fn network(address: IpAddr) -> Vec<u8> {
+    match address.to_canonical() {
+        IpAddr::V4(ip) => ip.octets()[..3].to_vec(),
+        IpAddr::V6(ip) => ip.octets()[..7].to_vec(),
+    }
 }
 
 /// How long to wait for a lock to end, in whole seconds; None when it never does.
@@ -53,6 +85,16 @@ mod tests {
         assert_eq!(wait(NEVER, now), None);
         let enrolment = second_factor_rungs(FailureKey::Enrolment(Method::Totp), now);
         assert!(enrolment.iter().all(|rung| rung.locked_until < NEVER));
+    }
+
+    #[test]
+    fn a_network_is_what_one_subscriber_has() {
+        let network = |text: &str| text.parse().map(network).unwrap_or_default();
+        assert_eq!(network("192.0.2.1"), network("192.0.2.254"));
+        assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.7"));
+        assert_ne!(network("192.0.2.1"), network("192.0.3.1"));
+        assert_eq!(network("2001:db8:0:1200::1"), network("2001:db8:0:12ff:ffff::1"));
+        assert_ne!(network("2001:db8:0:1200::1"), network("2001:db8:0:1300::1"));
     }
 
     #[test]

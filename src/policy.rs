@@ -1,12 +1,58 @@
-//! What is asked of whom: how sure the service must be of a session before a verb may run. Pure.
+//! What is asked of whom: a second factor at sign-in, and how sure the service must be of a session before a verb may run. Pure.
 
 use std::time::Duration;
 
 use crate::{
     clock::Timestamp,
     error::Refusal,
-    model::{Acr, LiveSession},
+    model::{Acr, LiveSession, Method, RequiredFor, Role, Settings},
 };
+
+/// How old a proof may be where a fresh one is asked for.
+pub const STEP_UP_AGE: Duration = Duration::from_secs(300);
+
+/// What follows a right password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignIn {
+    /// A session.
+    Session,
+    /// A challenge: the account has a factor.
+    Challenge,
+    /// An enrolment: the account must have a factor, and has none.
+    Enrolment,
+}
+
+/// Decides what follows a right password. A factor that is enrolled is waived in one case only: two-factor authentication is
+/// switched off as a whole, and the account is no administrator's.
+pub fn sign_in(settings: &Settings, role: Role, has_factor: bool) -> SignIn {
+    match (has_factor, role) {
+        (true, Role::User) if !settings.two_fa_enabled => SignIn::Session,
+        (true, _) => SignIn::Challenge,
+        (false, _) if is_required(settings, role) => SignIn::Enrolment,
+        (false, _) => SignIn::Session,
+    }
+}
+
+/// Whether an account must have a second factor.
+pub fn is_required(settings: &Settings, role: Role) -> bool {
+    match (settings.required_for, role) {
+        (RequiredFor::Nobody, _) | (RequiredFor::Admins, Role::User) => false,
+        (RequiredFor::Admins | RequiredFor::All, Role::Admin) => true,
+        (RequiredFor::All, Role::User) => settings.two_fa_enabled,
+    }
+}
+
+/// Refuses to enrol a method that is not allowed, or anything while two-factor authentication is off. Administrators can
+/// always enrol.
+pub fn may_enrol(settings: &Settings, role: Role, method: Method) -> Result<(), Refusal> {
+    let is_on = settings.two_fa_enabled || role == Role::Admin;
+    if is_on && settings.allowed_methods.contains(&method) { Ok(()) } else { Err(Refusal::TwoFaUnavailable) }
+}
+
+/// Whether backup codes are given.
+pub fn gives_backup_codes(settings: &Settings) -> bool {
+    settings.backup_codes_enabled && settings.allowed_methods.contains(&Method::BackupCode)
+}
 
 /// How a session must have been proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +84,52 @@ pub fn assure(asked: Assurance, max_age: Option<Duration>, live: &LiveSession, n
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Amr, Proof, Role, Session, SessionId, UserId};
+    use crate::model::{Amr, Proof, Session, SessionId, UserId};
+
+    fn settings(two_fa_enabled: bool, required_for: RequiredFor) -> Settings {
+        Settings {
+            two_fa_enabled,
+            allowed_methods: vec![Method::Totp],
+            preferred_method: Method::Totp,
+            backup_codes_enabled: true,
+            required_for,
+            totp_digits: 6,
+        }
+    }
+
+    #[test]
+    fn an_enrolled_factor_is_waived_only_for_users_and_only_by_the_whole_switch() {
+        for required_for in [RequiredFor::Nobody, RequiredFor::Admins, RequiredFor::All] {
+            for role in [Role::User, Role::Admin] {
+                assert_eq!(sign_in(&settings(true, required_for), role, true), SignIn::Challenge);
+            }
+            assert_eq!(sign_in(&settings(false, required_for), Role::User, true), SignIn::Session);
+            assert_eq!(sign_in(&settings(false, required_for), Role::Admin, true), SignIn::Challenge);
+        }
+    }
+
+    #[test]
+    fn whoever_must_have_a_factor_and_has_none_enrols_one_first() {
+        let without =
+            |two_fa_enabled, required_for, role| sign_in(&settings(two_fa_enabled, required_for), role, false);
+        assert_eq!(without(true, RequiredFor::Admins, Role::Admin), SignIn::Enrolment);
+        assert_eq!(without(true, RequiredFor::Admins, Role::User), SignIn::Session);
+        assert_eq!(without(true, RequiredFor::All, Role::User), SignIn::Enrolment);
+        assert_eq!(without(false, RequiredFor::All, Role::User), SignIn::Session);
+        assert_eq!(without(false, RequiredFor::All, Role::Admin), SignIn::Enrolment);
+        assert_eq!(without(true, RequiredFor::Nobody, Role::Admin), SignIn::Session);
+    }
+
+    #[test]
+    fn administrators_can_always_enrol_what_is_allowed() {
+        let off = settings(false, RequiredFor::Nobody);
+        assert!(may_enrol(&off, Role::Admin, Method::Totp).is_ok());
+        assert_eq!(may_enrol(&off, Role::User, Method::Totp), Err(Refusal::TwoFaUnavailable));
+        assert_eq!(may_enrol(&off, Role::Admin, Method::BackupCode), Err(Refusal::TwoFaUnavailable));
+        let on = settings(true, RequiredFor::Nobody);
+        assert!(may_enrol(&on, Role::User, Method::Totp).is_ok());
+        assert!(!gives_backup_codes(&on), "they are not among the methods that are allowed");
+    }
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
     const MAX_AGE: Option<Duration> = Some(Duration::from_secs(300));

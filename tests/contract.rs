@@ -1,9 +1,13 @@
 //! What the stores promise, run on every home that ships; and what the hash pool promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
+#[path = "contract/counters.rs"]
+mod counters;
 #[path = "contract/ephemeral.rs"]
 mod ephemeral;
 #[path = "contract/hashing.rs"]
 mod hashing;
+#[path = "contract/home.rs"]
+mod home;
 #[path = "contract/store.rs"]
 mod store;

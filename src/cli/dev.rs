@@ -26,7 +26,7 @@ const PASSWORD_FILE: &str = "demo-passwords";
 const USER: &str = "user@example.com";
 const ADMIN: &str = "admin@example.com";
 /// What must not be configured: demo accounts have no business in a place that somebody has chosen.
-const OWN: [&str; 4] = ["data_dir", "database.url", "redis.url", "keys.ring_file"];
+const OWN: [&str; 5] = ["data_dir", "database.url", "redis.url", "keys.ring_file", "bootstrap.admin_email"];
 /// Letters and digits that are not taken for one another; 32 of them, 5 bits each.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -71,9 +71,9 @@ async fn demo_accounts(config: &Config) -> anyhow::Result<Demo> {
     };
     let hasher = Hasher::start(1)?;
     for (email, password, role) in [(USER, &demo.user, Role::User), (ADMIN, &demo.admin, Role::Admin)] {
-        let parsed = Email::parse(email).map_err(anyhow::Error::msg)?;
-        if store.find_account_by_email(&parsed).await.map_err(Error::into_anyhow)?.is_none() {
-            let new = NewUser { email, password, role };
+        let email = Email::parse(email).map_err(anyhow::Error::msg)?;
+        if store.find_account_by_email(&email).await.map_err(Error::into_anyhow)?.is_none() {
+            let new = NewUser { service: &config.totp_issuer, email, password, role };
             flow::add_user(&store, &hasher, new, &call).await.map_err(Error::into_anyhow)?;
         }
     }
@@ -102,7 +102,7 @@ fn banner(grpc: SocketAddr, demo: &Demo) -> String {
 Countersign is running with demo accounts, in ./{DATA_DIR} (remove it to start afresh).
 
   {USER}    {user}
-  {ADMIN}   {admin}
+  {ADMIN}   {admin}   (must enrol before a session is given)
 
   gRPC   {grpc} (plaintext)
 
@@ -116,7 +116,7 @@ Start an enrolment, and scan qr.png with an authenticator app (or type in the "s
   grpcurl -plaintext -H "authorization: Bearer $TOKEN" {grpc} countersign.v1.TwoFaService/Enable > enrol.json
   sed -n 's/.*base64,\(.*\)".*/\1/p' enrol.json | base64 -d > qr.png
 
-Confirm it with the code that the app shows:
+Confirm it with the code that the app shows; the answer holds the backup codes:
 
   grpcurl -plaintext -H "authorization: Bearer $TOKEN" -d '{{"code":"123456"}}' {grpc} countersign.v1.TwoFaService/Verify
 

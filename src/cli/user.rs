@@ -1,22 +1,27 @@
-//! `user`: makes accounts and sets passwords. A password comes from standard input or a prompt, never from the command line,
-//! where others could read it.
+//! `user`: makes accounts, sets passwords, and helps those who are locked out. A password comes from standard input or a prompt,
+//! never from the command line, where others could read it.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::{
+    io::{self, BufRead, IsTerminal},
+    sync::Arc,
+};
 
-use anyhow::{anyhow, bail};
-use clap::Subcommand;
+use anyhow::{Context, anyhow, bail};
+use clap::{Args, Subcommand};
 
-use super::say;
+use super::{say, table};
 use crate::{
     app::{self, Schema},
     clock::{Clock, SystemClock},
     config::Config,
     error::Error,
-    factor::password::Password,
+    factor::password::{Names, Password},
     flow::{self, Call, NewUser},
     hash::Hasher,
-    model::{Email, Origin, Role},
+    model::{Account, Email, Method, Origin, Role},
+    seal::KeyRing,
     secret::Secret,
+    store::Store,
     telemetry,
 };
 
@@ -24,44 +29,143 @@ use crate::{
 pub(super) enum Action {
     /// Makes an account
     Add {
-        /// The e-mail address
-        #[arg(long)]
-        email: String,
+        #[command(flatten)]
+        whom: Whom,
         /// With the role admin
         #[arg(long)]
         admin: bool,
     },
+    /// Lists the accounts
+    List,
     /// Sets a password; ends every session of the account
-    SetPassword {
-        /// The e-mail address
-        #[arg(long)]
-        email: String,
-    },
+    SetPassword(Whom),
+    /// Issues a one-time token, with which the user sets a password within 24 h (rpc SetPassword)
+    IssuePasswordToken(Whom),
+    /// Takes every second factor and every session away, for a user who has lost them
+    #[command(name = "reset-2fa")]
+    ResetSecondFactor(Whom),
+    /// Ends the waits after wrong passwords and wrong codes
+    Unlock(Whom),
+}
+
+#[derive(Args)]
+pub(super) struct Whom {
+    /// The e-mail address
+    #[arg(long)]
+    email: String,
+}
+
+/// What the actions work with.
+struct Desk {
+    store: Store,
+    ring: Arc<KeyRing>,
+    call: Call,
 }
 
 pub(super) async fn run(config: &Config, action: Action) -> anyhow::Result<()> {
     telemetry::start(config)?;
-    let (Action::Add { email, .. } | Action::SetPassword { email }) = &action;
-    // Before anything is made, for what is told of them is for the person who types.
-    Email::parse(email).map_err(|problem| anyhow!("--email: {problem}"))?;
-    let password = ask_password()?;
-    Password::parse_new(&password).map_err(|refusal| anyhow!("{}", refusal.text()))?;
-    let call = Call { now: SystemClock.now(), origin: Origin::command_line() };
-    let (store, _) = app::open_store(config, Schema::AsConfigured, call.now).await?;
-    let hasher = Hasher::start(1)?;
     match action {
-        Action::Add { email, admin } => {
-            let role = if admin { Role::Admin } else { Role::User };
-            let new = NewUser { email: &email, password: &password, role };
-            let id = flow::add_user(&store, &hasher, new, &call).await.map_err(Error::into_anyhow)?;
-            say(&format!("Made {id}."))?;
+        Action::Add { whom, admin } => add(config, &whom, if admin { Role::Admin } else { Role::User }).await,
+        Action::List => list(config).await,
+        Action::SetPassword(whom) => set_password(config, &whom).await,
+        Action::IssuePasswordToken(whom) => {
+            let (desk, account) = Desk::open_for(config, &whom).await?;
+            let token = flow::issue_password_token(&desk.store, account.id, &desk.call).await;
+            let token = token.map_err(Error::into_anyhow)?;
+            desk.store.close().await?;
+            say(token.expose())
         }
-        Action::SetPassword { email } => {
-            flow::set_password(&store, &hasher, &email, &password, &call).await.map_err(Error::into_anyhow)?;
-            say("The password is set. Every session of the account has ended.")?;
+        Action::ResetSecondFactor(whom) => {
+            let (desk, account) = Desk::open_for(config, &whom).await?;
+            let reset = flow::reset_second_factor(&desk.store, account.id, &desk.call).await;
+            reset.map_err(Error::into_anyhow)?;
+            desk.store.close().await?;
+            say("Every second factor and every session of the account is gone. The password is as it was.")
+        }
+        Action::Unlock(whom) => {
+            let (desk, account) = Desk::open_for(config, &whom).await?;
+            let unlocked = flow::unlock_user(&desk.store, &desk.ring, &account, &desk.call).await;
+            unlocked.map_err(Error::into_anyhow)?;
+            desk.store.close().await?;
+            say("The waits of the account have ended.")
         }
     }
-    store.close().await
+}
+
+impl Whom {
+    fn email(&self) -> anyhow::Result<Email> {
+        Email::parse(&self.email).map_err(|problem| anyhow!("--email: {problem}"))
+    }
+}
+
+impl Desk {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        let call = Call { now: SystemClock.now(), origin: Origin::command_line() };
+        let (store, ring) = app::open_store(config, Schema::AsConfigured, call.now).await?;
+        Ok(Self { store, ring, call })
+    }
+
+    async fn open_for(config: &Config, whom: &Whom) -> anyhow::Result<(Self, Account)> {
+        let email = whom.email()?;
+        let desk = Self::open(config).await?;
+        let account = desk.store.find_account_by_email(&email).await.map_err(Error::into_anyhow)?;
+        Ok((desk, account.context("there is no account with this e-mail address")?))
+    }
+}
+
+async fn add(config: &Config, whom: &Whom, role: Role) -> anyhow::Result<()> {
+    let (email, password) = ask(config, whom)?;
+    let desk = Desk::open(config).await?;
+    let hasher = Hasher::start(1)?;
+    let new = NewUser { service: &config.totp_issuer, email, password: &password, role };
+    let id = flow::add_user(&desk.store, &hasher, new, &desk.call).await.map_err(Error::into_anyhow)?;
+    desk.store.close().await?;
+    say(&format!("Made {id}."))
+}
+
+async fn set_password(config: &Config, whom: &Whom) -> anyhow::Result<()> {
+    let (email, password) = ask(config, whom)?;
+    let desk = Desk::open(config).await?;
+    let hasher = Hasher::start(1)?;
+    let set = flow::replace_password(&desk.store, &hasher, &config.totp_issuer, &email, &password, &desk.call).await;
+    set.map_err(Error::into_anyhow)?;
+    desk.store.close().await?;
+    say("The password is set. Every session of the account has ended.")
+}
+
+async fn list(config: &Config) -> anyhow::Result<()> {
+    let desk = Desk::open(config).await?;
+    let mut rows = vec![["ID", "E-MAIL", "ROLE", "STATE", "FACTORS", "BACKUP CODES"].map(str::to_owned).to_vec()];
+    let mut after = None;
+    loop {
+        let batch = flow::list_users(&desk.store, after).await.map_err(Error::into_anyhow)?;
+        let Some(last) = batch.last() else {
+            break;
+        };
+        after = Some(last.account.id);
+        for user in &batch {
+            let factors = user.factors.iter().filter(|factor| factor.method != Method::BackupCode).count();
+            rows.push(vec![
+                user.account.id.to_string(),
+                user.account.email.typed().to_owned(),
+                user.account.role.as_str().to_owned(),
+                if user.account.blocked { "blocked" } else { "active" }.to_owned(),
+                factors.to_string(),
+                user.backup_codes_remaining.to_string(),
+            ]);
+        }
+    }
+    desk.store.close().await?;
+    say(&table(&rows))
+}
+
+/// Address and password, judged before anything is opened or made: what is told of them is for the person who types.
+fn ask(config: &Config, whom: &Whom) -> anyhow::Result<(Email, Secret<String>)> {
+    let email = whom.email()?;
+    let password = ask_password()?;
+    let names = Names { service: &config.totp_issuer, email: &email };
+    Password::parse_new(&password, &names).map_err(|refusal| anyhow!("{}", refusal.text()))?;
+    Ok((email, password))
 }
 
 fn ask_password() -> anyhow::Result<Secret<String>> {

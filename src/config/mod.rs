@@ -18,9 +18,11 @@ pub struct Config {
     pub database: Database,
     /// The key ring.
     pub keys: Keys,
+    /// The first administrator, where one is to be made.
+    pub bootstrap: Option<Bootstrap>,
     /// Access tokens.
     pub token: Token,
-    /// The name of the service in authenticator apps.
+    /// The name of the service in authenticator apps, which passwords must not be made of.
     pub totp_issuer: String,
     /// Logs.
     pub telemetry: Telemetry,
@@ -60,6 +62,15 @@ pub struct Keys {
     pub ring_file: PathBuf,
     /// Whether the operator has given the file; else it is of our own making.
     pub given: bool,
+}
+
+/// The first administrator.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// The e-mail address.
+    pub admin_email: String,
+    /// The file with the password.
+    pub admin_password_file: PathBuf,
 }
 
 /// Access tokens.

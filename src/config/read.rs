@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
-use super::{Config, Database, DatabaseAddress, Grpc, Keys, Layers, LogFormat, LogLevel, Problem, Telemetry, Token};
+use super::{
+    Bootstrap, Config, Database, DatabaseAddress, Grpc, Keys, Layers, LogFormat, LogLevel, Problem, Telemetry, Token,
+};
 
 impl Config {
     /// The configuration that the layers make, or everything that is wrong with them.
@@ -28,6 +30,7 @@ impl Config {
                 given: !ring_file.is_empty(),
                 ring_file: if ring_file.is_empty() { data_dir.join("keys.toml") } else { PathBuf::from(ring_file) },
             },
+            bootstrap: layers.bootstrap(),
             token: Token { issuer: layers.filled("token.issuer"), audience: layers.filled("token.audience") },
             totp_issuer: layers.parsed("totp.issuer", String::new(), totp_issuer),
             telemetry: Telemetry {
@@ -49,6 +52,21 @@ impl Layers {
 
     fn flag(&self, key: &str) -> bool {
         self.get(key).and_then(|setting| setting.value.as_bool()).unwrap_or_default()
+    }
+
+    fn bootstrap(&mut self) -> Option<Bootstrap> {
+        let (admin_email, password_file) =
+            (self.text("bootstrap.admin_email"), self.text("bootstrap.admin_password_file"));
+        match (admin_email.is_empty(), password_file.is_empty()) {
+            (true, true) => None,
+            (false, false) => Some(Bootstrap { admin_email, admin_password_file: PathBuf::from(password_file) }),
+            (is_missing, _) => {
+                let key = if is_missing { "bootstrap.admin_email" } else { "bootstrap.admin_password_file" };
+                let source = self.get(key).map(|setting| setting.source.clone()).unwrap_or_default();
+                self.problem(key, &source, "must be set too: the first administrator needs both".to_owned());
+                None
+            }
+        }
     }
 
     fn filled(&mut self, key: &str) -> String {

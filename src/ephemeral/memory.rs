@@ -82,6 +82,12 @@ impl Ephemeral for Memory {
         Ok(self.lock().find(shelf, |entry| entry.hash == hash).and_then(|entry| entry.take(now)))
     }
 
+    async fn find(&self, shelf: Shelf, hash: EntryHash, now: Timestamp) -> Result<Option<Taken>, Error> {
+        let mut shelves = self.lock();
+        let found = shelves.find(shelf, |entry| entry.hash == hash).filter(|entry| entry.end_time > now);
+        Ok(found.map(|entry| entry.seen()))
+    }
+
     async fn take_newest(&self, shelf: Shelf, kind: Kind, now: Timestamp) -> Result<Option<Taken>, Error> {
         Ok(self.lock().find(shelf, |entry| entry.kind == kind.name).and_then(|entry| entry.take(now)))
     }
@@ -134,11 +140,15 @@ impl Entry {
             return None;
         }
         self.attempts_left -= 1;
-        Some(Taken {
+        Some(self.seen())
+    }
+
+    fn seen(&self) -> Taken {
+        Taken {
             hash: self.hash,
             sealed: self.sealed.clone(),
             attempts_left: self.attempts_left,
             end_time: self.end_time,
-        })
+        }
     }
 }

@@ -40,14 +40,14 @@ pub struct NewEntry {
     pub end_time: Timestamp,
 }
 
-/// An entry of which one attempt was just taken.
+/// An entry, after one attempt was taken or looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Its name.
     pub hash: EntryHash,
     /// Its sealed content.
     pub sealed: Vec<u8>,
-    /// How many attempts are left after this one.
+    /// How many attempts are left.
     pub attempts_left: u32,
     /// When it ends.
     pub end_time: Timestamp,
@@ -61,6 +61,9 @@ pub trait Ephemeral: Send + Sync {
 
     /// Takes one attempt of an entry, before anything is judged; None when it is unknown, has ended or has none left.
     async fn take(&self, shelf: Shelf, hash: EntryHash, now: Timestamp) -> Result<Option<Taken>, Error>;
+
+    /// Looks at an entry without taking an attempt; None when it is unknown or has ended.
+    async fn find(&self, shelf: Shelf, hash: EntryHash, now: Timestamp) -> Result<Option<Taken>, Error>;
 
     /// Takes one attempt of the newest entry of a kind.
     async fn take_newest(&self, shelf: Shelf, kind: Kind, now: Timestamp) -> Result<Option<Taken>, Error>;

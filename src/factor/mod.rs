@@ -1,14 +1,16 @@
 //! Ways to prove oneself, a file each, and their register. A factor says right or wrong; attempts, locks, single use, audit
 //! and tokens are the flow's, once.
 
+pub mod backup_code;
+mod common_passwords;
 pub mod password;
 mod qr;
 mod totp;
 
 use crate::{
     clock::Timestamp,
-    error::Error,
-    model::{FactorData, Method},
+    error::{Error, Refusal},
+    model::{EnrolledFactor, FactorData, Method, Offer, Spend},
     secret::Secret,
 };
 
@@ -19,19 +21,37 @@ pub enum Verdict {
     Wrong,
     /// It was right once; what it stands for is used up.
     Replay,
-    /// It is right, and uses up everything to `spent` included.
+    /// It is right.
     Right {
-        /// The factor's new `spent`.
-        spent: i64,
+        /// What it uses up.
+        spend: Spend,
     },
 }
 
-/// Whom an enrolment is for, as the authenticator shows it.
+/// A code on its way to be judged.
+pub struct Answer {
+    /// As the user typed it.
+    pub input: Secret<String>,
+    /// Its hash with the factor's salt, where the factor has one.
+    pub hash: Option<[u8; 32]>,
+}
+
+/// How an input is hashed before it is judged.
+pub struct Stretch {
+    /// What is hashed.
+    pub text: Secret<String>,
+    /// With what.
+    pub salt: [u8; 16],
+}
+
+/// Whom an enrolment is for, as the authenticator shows it, and what policy asks of it.
 pub struct Holder<'a> {
     /// The name of the service.
     pub issuer: &'a str,
     /// The name of the account.
     pub account: &'a str,
+    /// How many digits its codes shall have.
+    pub digits: u8,
 }
 
 /// An enrolment that has begun: what the service keeps, and what the user is shown once.
@@ -53,27 +73,100 @@ pub trait Factor: Send + Sync {
     /// What it adds to `amr` (RFC 8176).
     fn amr(&self) -> &'static [&'static str];
 
-    /// Begins an enrolment.
-    fn enrol(&self, holder: &Holder<'_>) -> Result<Enrolment, Error>;
+    /// Begins an enrolment. A method that is not enrolled by a code of its own refuses.
+    fn enrol(&self, _holder: &Holder<'_>) -> Result<Enrolment, Error> {
+        Err(Refusal::TwoFaUnavailable.into())
+    }
 
-    /// Whether the input has the form of a code of this factor.
-    fn fits(&self, input: &str, data: &FactorData) -> bool;
+    /// What can be asked of a user who has this factor; None when nothing is left of it.
+    fn offer(&self, factor: &EnrolledFactor) -> Result<Option<Offer>, Error>;
+
+    /// Whether the input has the form of a code of this method and length.
+    fn fits(&self, input: &str, length: u8) -> bool;
+
+    /// How the input is to be hashed before it can be judged; None = it is judged as it is.
+    fn stretch(&self, _input: &str, _data: &FactorData) -> Result<Option<Stretch>, Error> {
+        Ok(None)
+    }
 
     /// Judges a code. `spent` is what is used up already.
-    fn judge(&self, input: &str, data: &FactorData, spent: i64, now: Timestamp) -> Result<Verdict, Error>;
+    fn judge(&self, answer: &Answer, data: &FactorData, spent: i64, now: Timestamp) -> Result<Verdict, Error>;
 }
 
 /// The register: which file stands for which method.
 pub fn of(method: Method) -> &'static dyn Factor {
     match method {
         Method::Totp => &totp::Totp,
+        Method::BackupCode => &backup_code::BackupCode,
     }
 }
 
-/// The input as exactly `count` ASCII digits, after removing spaces and hyphens once.
+/// What can be asked of a user with these factors, each once, the default first.
+pub fn offers(factors: &[EnrolledFactor]) -> Result<Vec<Offer>, Error> {
+    let mut offers = Vec::new();
+    for method in Method::ALL {
+        for factor in factors.iter().filter(|factor| factor.method == method) {
+            let offer = of(method).offer(factor)?;
+            offers.extend(offer.filter(|offer| !offers.contains(offer)));
+        }
+    }
+    Ok(offers)
+}
+
+/// The one method that a code is judged by: the one that is named, else the first whose form it has; None = it fits nothing that
+/// the user has.
+pub fn choose(named: Option<Method>, input: &str, offers: &[Offer]) -> Option<Method> {
+    let fits = |offer: &&Offer| {
+        named.map_or_else(|| of(offer.method).fits(input, offer.length), |named| named == offer.method)
+    };
+    offers.iter().find(fits).map(|offer| offer.method)
+}
+
+/// The input without spaces and hyphens, which are removed once.
+fn without_separators(input: &str) -> Secret<String> {
+    Secret::new(input.chars().filter(|c| !matches!(c, ' ' | '-')).collect())
+}
+
+/// The input as exactly `count` ASCII digits.
 fn digits(input: &str, count: usize) -> Option<Secret<String>> {
-    let digits: String = input.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
-    let digits = Secret::new(digits);
+    let digits = without_separators(input);
     let fits = digits.expose().len() == count && digits.expose().bytes().all(|b| b.is_ascii_digit());
     fits.then_some(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOTP: Offer = Offer { method: Method::Totp, length: 6 };
+    const LONG_TOTP: Offer = Offer { method: Method::Totp, length: 8 };
+    const BACKUP: Offer = Offer { method: Method::BackupCode, length: 8 };
+
+    #[test]
+    fn the_method_that_is_named_is_chosen_whatever_the_code_looks_like() {
+        let all = [TOTP, BACKUP];
+        assert_eq!(choose(Some(Method::Totp), "ABCDEFGH", &all), Some(Method::Totp));
+        assert_eq!(choose(Some(Method::BackupCode), "123456", &all), Some(Method::BackupCode));
+        assert_eq!(choose(Some(Method::BackupCode), "ABCDEFGH", &[TOTP]), None);
+    }
+
+    #[test]
+    fn without_a_name_the_form_of_the_code_decides() {
+        let all = [TOTP, LONG_TOTP, BACKUP];
+        for (input, method) in [
+            ("123456", Some(Method::Totp)),
+            ("123-456", Some(Method::Totp)),
+            ("23456789", Some(Method::Totp)),
+            ("abcd-efgh", Some(Method::BackupCode)),
+            ("A2345678", Some(Method::BackupCode)),
+            ("1234567", None),
+            ("ABCDEFG", None),
+            ("ABCDEFG1", None),
+            ("", None),
+        ] {
+            assert_eq!(choose(None, input, &all), method, "{input:?}");
+        }
+        assert_eq!(choose(None, "23456789", &[TOTP, BACKUP]), None, "a backup code always holds a letter");
+        assert_eq!(choose(None, "123456", &[BACKUP]), None);
+    }
 }

@@ -2,39 +2,64 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::common_passwords;
 use crate::{
     error::{Error, Refusal},
     hash::{Hasher, Queue},
-    model::PasswordHash,
+    model::{Email, PasswordHash},
     secret::Secret,
 };
 
 const MIN_CHARACTERS: usize = 8;
 const MAX_CHARACTERS: usize = 256;
+/// Names shorter than this are not looked for in passwords.
+const MIN_NAME: usize = 3;
+/// In itself the name of the product is no secret of anybody's.
+const PRODUCT: &str = "countersign";
 
 /// A password in NFC, so that it does not matter how the keyboard composes its letters.
 pub struct Password(Secret<String>);
 
+/// Names that a password must not be made of.
+pub struct Names<'a> {
+    /// The name of the service.
+    pub service: &'a str,
+    /// The account.
+    pub email: &'a Email,
+}
+
 impl Password {
     /// Reads a password that is shown at sign-in. Only its length is judged: rules are for passwords that are set.
-    pub fn parse(text: &Secret<String>) -> Result<Self, Refusal> {
+    pub fn parse(field: &'static str, text: &Secret<String>) -> Result<Self, Refusal> {
         let normal = Secret::new(text.expose().nfc().collect::<String>());
         if normal.expose().is_empty() {
-            return Err(Refusal::field("password", "must not be empty."));
+            return Err(Refusal::field(field, "must not be empty."));
         }
         if normal.expose().chars().count() > MAX_CHARACTERS {
-            return Err(Refusal::field("password", format!("must have at most {MAX_CHARACTERS} characters.")));
+            return Err(Refusal::field(field, format!("must have at most {MAX_CHARACTERS} characters.")));
         }
         Ok(Self(normal))
     }
 
-    /// Reads a password that is to be set.
-    pub fn parse_new(text: &Secret<String>) -> Result<Self, Refusal> {
-        let password = Self::parse(text)?;
-        if password.0.expose().chars().count() < MIN_CHARACTERS {
-            return Err(Refusal::field("password", format!("must have at least {MIN_CHARACTERS} characters.")));
+    /// Reads a password that is to be set; the refusal says why it cannot be.
+    pub fn parse_new(text: &Secret<String>, names: &Names<'_>) -> Result<Self, Refusal> {
+        let normal = Secret::new(text.expose().nfc().collect::<String>());
+        let count = normal.expose().chars().count();
+        let rejected = |why: &str| Err(Refusal::PasswordRejected(why.to_owned()));
+        if !(MIN_CHARACTERS..=MAX_CHARACTERS).contains(&count) {
+            return rejected("A password has 8 to 256 characters.");
         }
-        Ok(password)
+        let lower = Secret::new(normal.expose().to_lowercase());
+        if common_passwords::contains(lower.expose()) {
+            return rejected("This password is among the most common ones. Choose one that nobody else has.");
+        }
+        if without_names(&lower, names).expose().chars().count() < MIN_CHARACTERS {
+            return rejected(
+                "This password is made of the name of the service or of your address. Choose one that nobody can guess from \
+                 them.",
+            );
+        }
+        Ok(Self(normal))
     }
 
     /// Hashes it, to be set.
@@ -45,5 +70,79 @@ impl Password {
     /// Whether it is the one that was hashed. Without a hash it takes as long, and is not.
     pub async fn matches(self, hasher: &Hasher, hash: Option<&PasswordHash>) -> Result<bool, Error> {
         hasher.verify(Queue::SignIn, self.0, hash).await
+    }
+}
+
+/// What is left of a password when every name is taken out of it.
+fn without_names(lower: &Secret<String>, names: &Names<'_>) -> Secret<String> {
+    let (local, domain) = names.email.canonical().rsplit_once('@').unwrap_or_default();
+    let service = names.service.to_lowercase();
+    let mut words: Vec<&str> = vec![PRODUCT, &service, names.email.canonical(), local];
+    words.extend(local.split(|c: char| !c.is_alphanumeric()));
+    words.extend(domain.split('.'));
+    words.retain(|word| word.chars().count() >= MIN_NAME);
+    // The longest first: a part must not break the whole.
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let mut rest = Secret::new(lower.expose().clone());
+    for word in words {
+        rest = Secret::new(rest.expose().replace(word, ""));
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(password: &str) -> String {
+        let Ok(email) = Email::parse("Alice.Liddell@Wonderland.example") else {
+            return "no address".to_owned();
+        };
+        let names = Names { service: "Acme Login", email: &email };
+        match Password::parse_new(&Secret::new(password.to_owned()), &names) {
+            Ok(_) => String::new(),
+            Err(refusal) => refusal.text().into_owned(),
+        }
+    }
+
+    #[test]
+    fn length_is_counted_in_characters() {
+        assert!(why("kzq-wpx").contains("8 to 256 characters"));
+        assert_eq!(why("kzq-wpxj"), "");
+        assert_eq!(why(&"äß7kq".repeat(51)), "");
+        assert!(why(&"ä".repeat(257)).contains("8 to 256 characters"));
+        assert!(
+            why("e\u{301}e\u{301}e\u{301}e\u{301}").contains("8 to 256"),
+            "four letters, however they are composed"
+        );
+    }
+
+    #[test]
+    fn common_passwords_are_rejected_in_any_case() {
+        for common in ["password", "PassWord1", "12345678", "QWERTYUIOP", "iloveyou"] {
+            assert!(why(common).contains("most common"), "{common}: {}", why(common));
+        }
+    }
+
+    #[test]
+    fn names_of_the_service_and_the_account_do_not_count() {
+        for named in [
+            "countersign",
+            "Countersign2026",
+            "acme login!",
+            "alice.liddell",
+            "alice2026",
+            "wonderland-7",
+            "LiddellAlice",
+        ] {
+            assert!(why(named).contains("made of"), "{named}: {}", why(named));
+        }
+        assert_eq!(why("alice had eleven white rabbits"), "");
+    }
+
+    #[test]
+    fn no_composition_is_asked_for() {
+        assert_eq!(why("correct horse battery staple"), "");
+        assert_eq!(why("        two spaces and more        "), "");
     }
 }

@@ -2,16 +2,15 @@
 
 use anyhow::anyhow;
 
-use super::{Enrolment, Factor, Holder, Verdict, digits, qr};
+use super::{Answer, Enrolment, Factor, Holder, Verdict, digits, qr};
 use crate::{
     clock::Timestamp,
     error::Error,
-    model::FactorData,
+    model::{EnrolledFactor, FactorData, Method, Offer, Spend},
     secret::{self, Secret},
 };
 
 const FORMAT: u8 = 1;
-const DIGITS: u8 = 6;
 const STEP_SECONDS: u64 = 30;
 const SECRET_BYTES: usize = 20;
 /// Steps before and after the present one that are accepted too.
@@ -27,14 +26,14 @@ impl Factor for Totp {
 
     fn enrol(&self, holder: &Holder<'_>) -> Result<Enrolment, Error> {
         let secret: [u8; SECRET_BYTES] = secret::random()?;
-        let key = builder(secret.as_slice(), DIGITS)
+        let key = builder(secret.as_slice(), holder.digits)
             .with_issuer(Some(without_colon(holder.issuer)))
             .with_account_name(without_colon(holder.account))
             .build()
             .map_err(|fault| anyhow!("cannot make a TOTP key: {fault}"))?;
         let uri = Secret::new(key.to_url().map_err(|fault| anyhow!("cannot make a key URI: {fault}"))?);
         let mut data = Vec::with_capacity(2 + SECRET_BYTES);
-        data.extend_from_slice(&[FORMAT, DIGITS]);
+        data.extend_from_slice(&[FORMAT, holder.digits]);
         data.extend_from_slice(&secret);
         Ok(Enrolment {
             data: FactorData::new(data),
@@ -46,13 +45,18 @@ impl Factor for Totp {
         })
     }
 
-    fn fits(&self, input: &str, data: &FactorData) -> bool {
-        parts(data).is_ok_and(|(length, _)| digits(input, usize::from(length)).is_some())
+    fn offer(&self, factor: &EnrolledFactor) -> Result<Option<Offer>, Error> {
+        let (length, _) = parts(&factor.data)?;
+        Ok(Some(Offer { method: Method::Totp, length }))
     }
 
-    fn judge(&self, input: &str, data: &FactorData, spent: i64, now: Timestamp) -> Result<Verdict, Error> {
+    fn fits(&self, input: &str, length: u8) -> bool {
+        digits(input, usize::from(length)).is_some()
+    }
+
+    fn judge(&self, answer: &Answer, data: &FactorData, spent: i64, now: Timestamp) -> Result<Verdict, Error> {
         let (length, secret) = parts(data)?;
-        let Some(code) = digits(input, usize::from(length)) else {
+        let Some(code) = digits(answer.input.expose(), usize::from(length)) else {
             return Ok(Verdict::Wrong);
         };
         let key = builder(secret, length).build().map_err(|fault| anyhow!("a stored TOTP key is bad: {fault}"))?;
@@ -62,7 +66,7 @@ impl Factor for Totp {
         for step in step - SKEW..=step + SKEW {
             let fits = u64::try_from(step).is_ok_and(|step| key.check(code.expose(), step * STEP_SECONDS).is_some());
             if fits && step > spent {
-                verdict = Verdict::Right { spent: step };
+                verdict = Verdict::Right { spend: Spend::UpTo(step) };
             } else if fits && verdict == Verdict::Wrong {
                 verdict = Verdict::Replay;
             }
@@ -99,7 +103,12 @@ mod tests {
 
     fn judge(secret: &[u8], length: u8, code: &str, spent: i64, seconds: i64) -> Verdict {
         let data = FactorData::new([&[FORMAT, length], secret].concat());
-        Totp.judge(code, &data, spent, Timestamp::from_seconds(seconds)).unwrap_or(Verdict::Wrong)
+        let answer = Answer { input: Secret::new(code.to_owned()), hash: None };
+        Totp.judge(&answer, &data, spent, Timestamp::from_seconds(seconds)).unwrap_or(Verdict::Wrong)
+    }
+
+    fn right(step: i64) -> Verdict {
+        Verdict::Right { spend: Spend::UpTo(step) }
     }
 
     #[test]
@@ -113,7 +122,7 @@ mod tests {
             (20_000_000_000, "65353130"),
         ];
         for (seconds, code) in vectors {
-            let right = Verdict::Right { spent: seconds / 30 };
+            let right = right(seconds / 30);
             assert_eq!(judge(b"12345678901234567890", 8, code, 0, seconds), right, "{seconds}");
         }
     }
@@ -123,7 +132,7 @@ mod tests {
         let codes =
             ["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"];
         for (counter, code) in (0..).zip(codes) {
-            let right = Verdict::Right { spent: counter };
+            let right = right(counter);
             assert_eq!(judge(b"12345678901234567890", 6, code, -1, counter * 30), right, "{counter}");
         }
     }
@@ -132,22 +141,22 @@ mod tests {
     fn one_step_before_and_after_is_right_and_two_is_wrong() {
         let at = |seconds| judge(b"12345678901234567890", 6, "359152", -1, seconds);
         assert_eq!(at(0), Verdict::Wrong);
-        assert_eq!(at(30), Verdict::Right { spent: 2 });
-        assert_eq!(at(119), Verdict::Right { spent: 2 });
+        assert_eq!(at(30), right(2));
+        assert_eq!(at(119), right(2));
         assert_eq!(at(120), Verdict::Wrong);
     }
 
     #[test]
     fn a_used_step_and_those_before_it_are_replays() {
         let after = |spent| judge(b"12345678901234567890", 6, "359152", spent, 60);
-        assert_eq!(after(1), Verdict::Right { spent: 2 });
+        assert_eq!(after(1), right(2));
         assert_eq!(after(2), Verdict::Replay);
         assert_eq!(after(3), Verdict::Replay);
     }
 
     #[test]
     fn spaces_and_hyphens_are_removed_and_nothing_else_is_forgiven() {
-        let is_right = |code| judge(b"12345678901234567890", 6, code, -1, 60) == Verdict::Right { spent: 2 };
+        let is_right = |code| judge(b"12345678901234567890", 6, code, -1, 60) == right(2);
         assert!(is_right("359 152") && is_right("359-152") && is_right(" 35-91 52 "));
         for code in
             ["+59152", "35915", "3591520", "0359152", "359152\n", "٣٥٩١٥٢", "３５９１５２", "", "35915a", "359_152"]

@@ -4,8 +4,8 @@ use anyhow::anyhow;
 
 use super::Call;
 use crate::{
-    error::{Error, Refusal},
-    factor::password::Password,
+    error::Error,
+    factor::password::{Names, Password},
     hash::Hasher,
     model::{Account, Email, Event, EventKind, Role, UserId},
     secret::Secret,
@@ -15,8 +15,10 @@ use crate::{
 
 /// An account that is to be made.
 pub struct NewUser<'a> {
+    /// The name of the service, which its password must not be made of.
+    pub service: &'a str,
     /// Its e-mail address.
-    pub email: &'a str,
+    pub email: Email,
     /// Its password.
     pub password: &'a Secret<String>,
     /// Its role.
@@ -25,11 +27,11 @@ pub struct NewUser<'a> {
 
 /// Makes an account.
 pub async fn add_user(store: &Store, hasher: &Hasher, new: NewUser<'_>, call: &Call) -> Result<UserId, Error> {
-    let email = Email::parse(new.email).map_err(|problem| Refusal::field("email", problem))?;
-    let hash = Password::parse_new(new.password)?.hash(hasher).await?;
+    let names = Names { service: new.service, email: &new.email };
+    let hash = Password::parse_new(new.password, &names)?.hash(hasher).await?;
     let account = Account {
         id: UserId::new(call.now),
-        email,
+        email: new.email,
         role: new.role,
         blocked: false,
         security_version: 1,
@@ -43,4 +45,17 @@ pub async fn add_user(store: &Store, hasher: &Hasher, new: NewUser<'_>, call: &C
     tx.record(&Event::of(EventKind::UserCreated, account.id, &call.origin), call.now).await?;
     tx.commit().await?;
     Ok(account.id)
+}
+
+/// Makes the first administrator, where there is none; None = there is one.
+pub async fn bootstrap_admin(
+    store: &Store,
+    hasher: &Hasher,
+    new: NewUser<'_>,
+    call: &Call,
+) -> Result<Option<UserId>, Error> {
+    if store.has_admin().await? {
+        return Ok(None);
+    }
+    add_user(store, hasher, new, call).await.map(Some)
 }

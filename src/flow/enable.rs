@@ -2,22 +2,28 @@
 
 use super::{Call, Kit};
 use crate::{
-    challenge,
     clock::Timestamp,
-    ephemeral::NewEntry,
     error::{Error, Refusal},
     factor::{self, Enrolment, Holder},
-    model::{Challenge, ChallengeId, Event, EventKind, FailureKey, Method, PendingEnrolment, Principal},
+    model::{
+        Caller, EnrolledFactor, Event, EventKind, FactorId, FailureKey, Handle, HandleKind, Method, Opener,
+        PendingEnrolment, Subject,
+    },
+    policy,
 };
 
 const LABEL_CHARACTERS: usize = 64;
+/// Beside the set of backup codes.
+const FACTORS: usize = 5;
 
 /// What is to be enrolled.
 pub struct EnableRequest {
-    /// The method.
-    pub method: Method,
+    /// The method; None = the one that policy prefers.
+    pub method: Option<Method>,
     /// A name for the factor; may be empty.
     pub label: String,
+    /// The factor that it takes the place of.
+    pub replaces: Option<FactorId>,
 }
 
 /// An enrolment that waits for its confirming code.
@@ -25,7 +31,7 @@ pub struct Enabled {
     /// The method.
     pub method: Method,
     /// Names the enrolment.
-    pub id: ChallengeId,
+    pub handle: Handle,
     /// What the user is shown, once.
     pub enrolment: Enrolment,
     /// When it ends.
@@ -33,42 +39,48 @@ pub struct Enabled {
 }
 
 /// Starts an enrolment; the pending one of the same method ends.
-pub async fn enable(kit: &Kit, principal: &Principal, request: EnableRequest, call: &Call) -> Result<Enabled, Error> {
+pub async fn enable(kit: &Kit, caller: &Caller, request: EnableRequest, call: &Call) -> Result<Enabled, Error> {
     if request.label.chars().count() > LABEL_CHARACTERS || request.label.chars().any(char::is_control) {
         let problem = format!("must have at most {LABEL_CHARACTERS} characters and no control characters.");
         return Err(Refusal::field("label", problem).into());
     }
-    let account = kit.store.find_account(principal.user).await?.ok_or(Refusal::Unauthenticated)?;
-    let holder = Holder { issuer: &kit.totp_issuer, account: account.email.typed() };
-    let enrolment = factor::of(request.method).enrol(&holder)?;
+    let (user, opener) = match caller {
+        Caller::Anonymous => return Err(Refusal::Unauthenticated.into()),
+        Caller::Enrollee(enrollee) => (enrollee.user, Opener::EnrolmentToken(enrollee.token)),
+        Caller::User(principal) => (principal.user, Opener::Session(principal.session)),
+    };
+    let account = kit.store.find_account(user).await?.ok_or(Refusal::Unauthenticated)?;
+    let settings = kit.settings();
+    let method = request.method.unwrap_or(settings.preferred_method);
+    policy::may_enrol(&settings, account.role, method)?;
+    has_room(&kit.store.factors(user).await?, method, request.replaces)?;
+    let holder = Holder { issuer: &kit.service_name, account: account.email.typed(), digits: settings.totp_digits };
+    let enrolment = factor::of(method).enrol(&holder)?;
 
     let tx = kit.store.begin().await?;
-    tx.ensure_failures(account.id, FailureKey::Method(request.method)).await?;
-    tx.ensure_failures(account.id, FailureKey::Enrolment(request.method)).await?;
-    let event = Event::of(EventKind::EnrolmentStarted, account.id, &call.origin)
-        .session(principal.session)
-        .method(request.method);
+    tx.ensure_failures(user, FailureKey::Method(method)).await?;
+    tx.ensure_failures(user, FailureKey::Enrolment(method)).await?;
+    let event = Event::of(EventKind::EnrolmentStarted, user, &call.origin).method(method);
+    let event = match opener {
+        Opener::Session(session) => event.session(session),
+        Opener::EnrolmentToken(_) => event,
+    };
     tx.record(&event, call.now).await?;
     tx.commit().await?;
 
-    let shelf = challenge::shelf(&kit.ring, account.id)?;
-    let id = ChallengeId::generate(shelf)?;
-    let content = Challenge::Enrolment(PendingEnrolment {
-        user: account.id,
-        session: principal.session,
-        security_version: account.security_version,
-        method: request.method,
-        label: request.label,
-        data: enrolment.data.clone(),
-    });
-    let end_time = call.now.plus(challenge::ENROLMENT_LIFE);
-    let entry = NewEntry {
-        kind: challenge::enrolment(request.method),
-        hash: id.hash(),
-        sealed: challenge::seal(&kit.ring, &shelf, &id.hash(), &content)?,
-        attempts: challenge::ATTEMPTS,
-        end_time,
-    };
-    kit.ephemeral.open(shelf, entry, call.now).await?;
-    Ok(Enabled { method: request.method, id, enrolment, end_time })
+    let (data, replaces) = (enrolment.data.clone(), request.replaces);
+    let pending = PendingEnrolment { opener, method, label: request.label, data, replaces };
+    let subject = Subject::Enrolment(pending);
+    let (handle, end_time) = kit.open(HandleKind::Challenge, user, account.security_version, subject, call).await?;
+    Ok(Enabled { method, handle, enrolment, end_time })
+}
+
+/// Refuses a factor too many, or one in the place of another that is not there.
+pub(super) fn has_room(factors: &[EnrolledFactor], method: Method, replaces: Option<FactorId>) -> Result<(), Refusal> {
+    if let Some(replaced) = replaces {
+        let is_there = factors.iter().any(|factor| factor.id == replaced && factor.method == method);
+        return if is_there { Ok(()) } else { Err(Refusal::NotFound) };
+    }
+    let count = factors.iter().filter(|factor| factor.method != Method::BackupCode).count();
+    if count < FACTORS { Ok(()) } else { Err(Refusal::TooManyFactors) }
 }

@@ -2,8 +2,9 @@
 
 use super::{Call, Kit};
 use crate::{
+    challenge,
     error::Error,
-    model::{Event, EventKind, Principal},
+    model::{Enrollee, Event, EventKind, Principal},
     swap::Swap,
 };
 
@@ -21,4 +22,12 @@ pub async fn end_session(kit: &Kit, principal: &Principal, all: bool, call: &Cal
         tx.record(&event, call.now).await?;
     }
     tx.commit().await
+}
+
+/// Ends an enrolment token.
+pub async fn end_enrolment_token(kit: &Kit, enrollee: &Enrollee, call: &Call) -> Result<(), Error> {
+    let tx = kit.store.begin().await?;
+    tx.record(&Event::of(EventKind::SessionEnded, enrollee.user, &call.origin), call.now).await?;
+    tx.commit().await?;
+    kit.ephemeral.close(challenge::shelf(&kit.ring, enrollee.user)?, enrollee.token).await
 }

@@ -1,29 +1,33 @@
-//! Signs in with e-mail and password: gives tokens, or a challenge when the account has a second factor.
+//! Signs in with e-mail and password: gives tokens, a challenge when the account has a second factor, or an enrolment token when
+//! it must have one.
 
-use super::{Call, Kit, Tokens};
+mod ladder;
+
+use ladder::Ladder;
+
+use super::{Call, Kit, OpenChallenge, Tokens};
 use crate::{
-    challenge,
     clock::Timestamp,
-    ephemeral::NewEntry,
     error::{Error, Refusal},
-    factor::password::Password,
-    model::{
-        Account, Acr, Amr, Challenge, ChallengeId, Email, EnrolledFactor, Event, EventKind, Method, PasswordHash, Proof,
-    },
+    factor::{self, password::Password},
+    model::{Account, Acr, Amr, Email, Event, EventKind, Handle, HandleKind, PasswordHash, Proof, Subject, has_factor},
+    policy,
     secret::{self, Secret},
     store::Tx,
 };
 
+pub(super) use ladder::owner;
+
 /// What a right password gives.
 pub enum SignIn {
-    /// The account has no second factor.
+    /// The password is enough.
     Tokens(Tokens),
     /// A second factor is asked for.
-    Challenge {
-        /// Names the challenge.
-        id: ChallengeId,
-        /// The methods that answer it, the default first.
-        methods: Vec<Method>,
+    Challenge(OpenChallenge),
+    /// A second factor must be enrolled first.
+    Enrolment {
+        /// The enrolment token.
+        token: Handle,
         /// When it ends.
         end_time: Timestamp,
     },
@@ -32,16 +36,27 @@ pub enum SignIn {
 /// Signs in. Unknown user and wrong password take the same way and the same time.
 pub async fn local_auth(kit: &Kit, email: &str, password: &Secret<String>, call: &Call) -> Result<SignIn, Error> {
     let email = Email::parse(email).map_err(|problem| Refusal::field("email", problem))?;
-    let password = Password::parse(password)?;
+    let password = Password::parse("password", password)?;
     let account = kit.store.find_account_by_email(&email).await?;
     let hash = account.as_ref().and_then(|account| account.password_hash.as_ref());
-    let right = password.matches(&kit.hasher, hash).await?;
-
+    let ladder = Ladder::pay(kit, &email, call).await?;
+    let right = match password.matches(&kit.hasher, hash).await {
+        Ok(right) => right,
+        Err(error) => {
+            ladder.refund(kit).await?;
+            return Err(error);
+        }
+    };
     let tx = kit.store.begin().await?;
     let refusal = match &account {
-        Some(account) if right && account.blocked => Refusal::UserBlocked,
-        Some(judged) if right => match tx.lock_account(judged.id).await?.filter(|now| is_unchanged(now, judged)) {
-            Some(account) => return proceed(kit, tx, &account, call).await,
+        Some(judged) if right => match tx.lock_account(judged.id).await?.filter(|now| has_same_password(now, judged)) {
+            Some(account) => {
+                ladder.clear(&tx, call).await?;
+                if !account.blocked {
+                    return proceed(kit, tx, &account, call).await;
+                }
+                Refusal::UserBlocked
+            }
             None => Refusal::InvalidCredentials,
         },
         Some(_) | None => Refusal::InvalidCredentials,
@@ -60,46 +75,67 @@ pub async fn local_auth(kit: &Kit, email: &str, password: &Secret<String>, call:
     Err(refusal.into())
 }
 
+/// Judges the present password of an account, as a sign-in would.
+pub(super) async fn judge_password(
+    kit: &Kit,
+    account: &Account,
+    password: &Secret<String>,
+    call: &Call,
+) -> Result<(Tx, Account), Error> {
+    let password = Password::parse("current_password", password)?;
+    let ladder = Ladder::pay(kit, &account.email, call).await?;
+    let right = match password.matches(&kit.hasher, account.password_hash.as_ref()).await {
+        Ok(right) => right,
+        Err(error) => {
+            ladder.refund(kit).await?;
+            return Err(error);
+        }
+    };
+    let tx = kit.store.begin().await?;
+    let now = tx.lock_account(account.id).await?.filter(|now| !now.blocked && has_same_password(now, account));
+    if let Some(now) = now.filter(|_| right) {
+        ladder.clear(&tx, call).await?;
+        return Ok((tx, now));
+    }
+    let refusal = Refusal::InvalidCredentials;
+    let event = Event::of(EventKind::LoginFail, account.id, &call.origin).reason(refusal.reason());
+    tx.record(&event, call.now).await?;
+    tx.commit().await?;
+    Err(refusal.into())
+}
+
 /// The password was right. What the account is now decides, not what it was before the password was hashed.
 async fn proceed(kit: &Kit, tx: Tx, account: &Account, call: &Call) -> Result<SignIn, Error> {
     let factors = tx.factors(account.id).await?;
-    if !factors.is_empty() {
-        tx.record(&Event::of(EventKind::ChallengeCreated, account.id, &call.origin), call.now).await?;
-        tx.commit().await?;
-        return open_challenge(kit, account, &factors, call).await;
+    let version = account.security_version;
+    match policy::sign_in(&kit.settings(), account.role, has_factor(&factors)) {
+        policy::SignIn::Session => {
+            let proof = Proof { auth_time: call.now, amr: Amr::password(), acr: Acr::One };
+            let (session, refresh) = kit.open_session(&tx, account.id, proof, call).await?;
+            let event = Event::of(EventKind::LoginSuccess, account.id, &call.origin).session(session.id);
+            tx.record(&event, call.now).await?;
+            tx.commit().await?;
+            Ok(SignIn::Tokens(kit.tokens(&session, account.role, Some(refresh.to_text()), call)?))
+        }
+        policy::SignIn::Challenge => {
+            let offers = factor::offers(&factors)?;
+            tx.record(&Event::of(EventKind::ChallengeCreated, account.id, &call.origin), call.now).await?;
+            tx.commit().await?;
+            let challenge = kit.open_challenge(account.id, version, Subject::Login { offers }, call).await?;
+            Ok(SignIn::Challenge(challenge))
+        }
+        policy::SignIn::Enrolment => {
+            tx.record(&Event::of(EventKind::EnrolmentRequired, account.id, &call.origin), call.now).await?;
+            tx.commit().await?;
+            let subject = Subject::EnrolmentToken;
+            let (token, end_time) = kit.open(HandleKind::EnrolmentToken, account.id, version, subject, call).await?;
+            Ok(SignIn::Enrolment { token, end_time })
+        }
     }
-    let proof = Proof { auth_time: call.now, amr: Amr::password(), acr: Acr::One };
-    let (session, refresh) = kit.open_session(&tx, account.id, proof, call).await?;
-    let event = Event::of(EventKind::LoginSuccess, account.id, &call.origin).session(session.id);
-    tx.record(&event, call.now).await?;
-    tx.commit().await?;
-    Ok(SignIn::Tokens(kit.tokens(&session, account.role, Some(refresh.to_text()), call)?))
 }
 
-async fn open_challenge(
-    kit: &Kit,
-    account: &Account,
-    factors: &[EnrolledFactor],
-    call: &Call,
-) -> Result<SignIn, Error> {
-    let shelf = challenge::shelf(&kit.ring, account.id)?;
-    let id = ChallengeId::generate(shelf)?;
-    let content = Challenge::Login { user: account.id, security_version: account.security_version };
-    let end_time = call.now.plus(challenge::LOGIN_LIFE);
-    let entry = NewEntry {
-        kind: challenge::LOGIN,
-        hash: id.hash(),
-        sealed: challenge::seal(&kit.ring, &shelf, &id.hash(), &content)?,
-        attempts: challenge::ATTEMPTS,
-        end_time,
-    };
-    kit.ephemeral.open(shelf, entry, call.now).await?;
-    let methods = Method::ALL.into_iter().filter(|method| factors.iter().any(|f| f.method == *method)).collect();
-    Ok(SignIn::Challenge { id, methods, end_time })
-}
-
-/// Whether the password that was judged is still the one, and the account still open.
-fn is_unchanged(now: &Account, judged: &Account) -> bool {
+/// Whether the password that was judged is still the one.
+fn has_same_password(now: &Account, judged: &Account) -> bool {
     let text = |hash: &Option<PasswordHash>| hash.as_ref().map(|hash| hash.expose().clone()).unwrap_or_default();
-    !now.blocked && secret::same(text(&now.password_hash).as_bytes(), text(&judged.password_hash).as_bytes())
+    secret::same(text(&now.password_hash).as_bytes(), text(&judged.password_hash).as_bytes())
 }

@@ -1,35 +1,70 @@
 //! What can be done, a verb a file. A verb takes what it needs from the kit, the call it serves, and its arguments.
 
 mod add_user;
+mod attempt;
+mod authenticate;
+mod change_password;
+mod create_challenge;
 mod current_user;
+mod delete_session;
+mod disable;
 mod enable;
 mod end_session;
+mod generate_backup_codes;
+mod issue_password_token;
+mod list_sessions;
+mod list_users;
 mod local_auth;
 mod mint;
+mod prove;
 mod refresh_session;
+mod reset_second_factor;
+mod send_code;
 mod set_password;
 mod sweep;
 mod two_fa_status;
+mod unlock_user;
 mod validate_access_token;
 mod verify;
 
 use std::sync::Arc;
 
-pub use add_user::{NewUser, add_user};
+use tokio::sync::watch;
+
+pub use add_user::{NewUser, add_user, bootstrap_admin};
+pub use attempt::OpenChallenge;
+pub use authenticate::{Authenticated, authenticate};
+pub use change_password::{ChangePasswordRequest, change_password};
+pub use create_challenge::create_challenge;
 pub use current_user::current_user;
+pub use delete_session::delete_session;
+pub use disable::{DisableRequest, What, disable};
 pub use enable::{EnableRequest, Enabled, enable};
-pub use end_session::end_session;
+pub use end_session::{end_enrolment_token, end_session};
+pub use generate_backup_codes::generate_backup_codes;
+pub use issue_password_token::issue_password_token;
+pub use list_sessions::{SessionPage, list_sessions};
+pub use list_users::{ListedUser, list_users};
 pub use local_auth::{SignIn, local_auth};
 pub use mint::Tokens;
+pub use prove::InCall;
 pub use refresh_session::refresh_session;
-pub use set_password::set_password;
+pub use reset_second_factor::reset_second_factor;
+pub use send_code::send_code;
+pub use set_password::{PasswordSet, SetPasswordRequest, replace_password, set_password};
 pub use sweep::sweep;
 pub use two_fa_status::{TwoFaStatus, two_fa_status};
-pub use validate_access_token::{TokenJudgement, authenticate, validate_access_token};
+pub use unlock_user::unlock_user;
+pub use validate_access_token::{TokenJudgement, validate_access_token};
 pub use verify::{Verified, VerifyRequest, verify};
 
 use crate::{
-    clock::Timestamp, ephemeral::Ephemeral, hash::Hasher, model::Origin, seal::KeyRing, store::Store,
+    clock::Timestamp,
+    ephemeral::Ephemeral,
+    hash::Hasher,
+    model::{Origin, Settings},
+    seal::KeyRing,
+    store::Store,
     token::access::AccessTokens,
 };
 
@@ -46,7 +81,16 @@ pub struct Kit {
     /// Access tokens.
     pub access: AccessTokens,
     /// The name of the service in authenticator apps.
-    pub totp_issuer: String,
+    pub service_name: String,
+    /// The policy, as it was read last.
+    pub settings: watch::Receiver<Settings>,
+}
+
+impl Kit {
+    /// The policy.
+    pub fn settings(&self) -> Settings {
+        self.settings.borrow().clone()
+    }
 }
 
 /// The call that a verb serves.

@@ -1,38 +1,127 @@
-//! Sets the password of an account, by its operator.
+//! Sets a password: with a one-time password token, and with a second factor when the account has one; or by its operator.
 
 use anyhow::anyhow;
 
-use super::Call;
+use super::{
+    Call, Kit, OpenChallenge,
+    attempt::{Attempt, Stop},
+    issue_password_token::hash,
+    prove::{Code, prove},
+};
 use crate::{
+    challenge,
     error::{Error, Refusal},
-    factor::password::Password,
+    factor::{
+        self,
+        password::{Names, Password},
+    },
     hash::Hasher,
-    model::{Email, Event, EventKind},
+    model::{Account, Caller, Email, Event, EventKind, PasswordHash, Subject, UserId, has_factor},
     secret::Secret,
-    store::Store,
+    store::{Store, Tx},
     swap::Swap,
 };
 
-/// Sets a password. Every session and every open challenge of the account ends.
-pub async fn set_password(
+/// The new password, the token, and the second factor.
+pub struct SetPasswordRequest {
+    /// The one-time password token.
+    pub token: Secret<String>,
+    /// The new password.
+    pub new_password: Secret<String>,
+    /// A code; may be empty.
+    pub code: String,
+    /// The challenge that it answers; may be empty.
+    pub challenge_id: String,
+}
+
+/// What came of it.
+pub enum PasswordSet {
+    /// The password is set.
+    Done,
+    /// Nothing is changed yet: a second factor is asked for.
+    Challenge(OpenChallenge),
+}
+
+/// Sets a password with a token. Every session of the account ends.
+pub async fn set_password(kit: &Kit, request: &SetPasswordRequest, call: &Call) -> Result<PasswordSet, Error> {
+    let token = hash(request.token.expose()).ok_or(Refusal::Unauthenticated)?;
+    let user = kit.store.find_password_token(&token, call.now).await?.ok_or(Refusal::Unauthenticated)?;
+    let account = kit.store.find_account(user).await?.filter(|account| !account.blocked);
+    let account = account.ok_or(Refusal::Unauthenticated)?;
+    let names = Names { service: &kit.service_name, email: &account.email };
+    let new = Password::parse_new(&request.new_password, &names)?;
+    let factors = kit.store.factors(user).await?;
+    if has_factor(&factors) {
+        if request.code.is_empty() {
+            let subject = Subject::PasswordReset { token, offers: factor::offers(&factors)? };
+            let challenge = kit.open_challenge(user, account.security_version, subject, call).await?;
+            return Ok(PasswordSet::Challenge(challenge));
+        }
+        let attempt = kit.take_attempt(&request.challenge_id, call).await?;
+        let judged = with_second_factor(kit, request, &attempt, new, token, call).await;
+        kit.settle(&attempt, judged, false).await?;
+        return Ok(PasswordSet::Done);
+    }
+    let new = new.hash(&kit.hasher).await?;
+    let tx = kit.store.begin().await?;
+    let account = tx.lock_account(user).await?.filter(|account| !account.blocked);
+    let account = account.ok_or(Refusal::Unauthenticated)?;
+    if has_factor(&tx.factors(user).await?) {
+        // Enrolled since: the token alone is no longer enough. The next call asks for the factor.
+        return Err(Refusal::Unauthenticated.into());
+    }
+    finish(tx, &account, &new, &token, call).await?;
+    Ok(PasswordSet::Done)
+}
+
+async fn with_second_factor(
+    kit: &Kit,
+    request: &SetPasswordRequest,
+    attempt: &Attempt,
+    new: Password,
+    token: [u8; 32],
+    call: &Call,
+) -> Result<(), Stop> {
+    challenge::admit(&attempt.challenge, &Caller::Anonymous).map_err(Stop::NotJudged)?;
+    let is_own = matches!(&attempt.challenge.subject, Subject::PasswordReset { token: own, .. } if *own == token);
+    if !is_own {
+        return Err(Stop::NotJudged(Refusal::ChallengeExpired));
+    }
+    let new = new.hash(&kit.hasher).await?;
+    let code = Code { input: &request.code, method: None };
+    let proven = prove(kit, attempt, &code, call).await?;
+    Ok(finish(proven.tx, &proven.account, &new, &token, call).await?)
+}
+
+/// Uses the token up and sets the password, at once or not at all.
+async fn finish(tx: Tx, account: &Account, new: &PasswordHash, token: &[u8; 32], call: &Call) -> Result<(), Error> {
+    if tx.use_password_token(token, account.id, call.now).await? == Swap::Stale {
+        return Err(Refusal::Unauthenticated.into());
+    }
+    save(tx, account.id, new, call).await
+}
+
+/// Sets a password for an operator. Every session and every open challenge of the account ends.
+pub async fn replace_password(
     store: &Store,
     hasher: &Hasher,
-    email: &str,
+    service: &str,
+    email: &Email,
     password: &Secret<String>,
     call: &Call,
 ) -> Result<(), Error> {
-    let email = Email::parse(email).map_err(|problem| Refusal::field("email", problem))?;
-    let account = store.find_account_by_email(&email).await?.ok_or_else(no_account)?;
-    let hash = Password::parse_new(password)?.hash(hasher).await?;
-    let tx = store.begin().await?;
-    if tx.save_password_hash(account.id, &hash).await? == Swap::Stale {
-        return Err(no_account().into());
-    }
-    tx.delete_sessions(account.id, None).await?;
-    tx.record(&Event::of(EventKind::PasswordChange, account.id, &call.origin), call.now).await?;
-    tx.commit().await
+    let account = store.find_account_by_email(email).await?;
+    let account = account.ok_or_else(|| anyhow!("there is no account with this e-mail address"))?;
+    let new = Password::parse_new(password, &Names { service, email })?.hash(hasher).await?;
+    save(store.begin().await?, account.id, &new, call).await
 }
 
-fn no_account() -> anyhow::Error {
-    anyhow!("there is no account with this e-mail address")
+async fn save(tx: Tx, user: UserId, new: &PasswordHash, call: &Call) -> Result<(), Error> {
+    if tx.save_password_hash(user, new).await? == Swap::Stale {
+        return Err(Refusal::Unauthenticated.into());
+    }
+    tx.delete_sessions(user, None).await?;
+    tx.delete_password_tokens(user).await?;
+    tx.record(&Event::of(EventKind::PasswordChange, user, &call.origin), call.now).await?;
+    tx.commit().await
 }

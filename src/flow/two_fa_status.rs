@@ -1,18 +1,35 @@
 //! How the caller's two-factor authentication stands.
 
-use super::Kit;
+use super::{Kit, verify::backup_codes_remaining};
 use crate::{
-    error::Error,
-    model::{EnrolledFactor, Principal},
+    error::{Error, Refusal},
+    model::{Caller, EnrolledFactor, Method, has_factor},
+    policy,
 };
 
 /// How an account stands.
 pub struct TwoFaStatus {
-    /// The confirmed factors, oldest first. Sign-in asks for one of them as soon as there is one.
+    /// Whether sign-in asks for a factor.
+    pub enabled: bool,
+    /// Whether policy asks for one.
+    pub required: bool,
+    /// The confirmed factors, oldest first, without the set of backup codes.
     pub factors: Vec<EnrolledFactor>,
+    /// How many backup codes are left.
+    pub backup_codes_remaining: u32,
 }
 
 /// The status of the caller.
-pub async fn two_fa_status(kit: &Kit, principal: &Principal) -> Result<TwoFaStatus, Error> {
-    Ok(TwoFaStatus { factors: kit.store.factors(principal.user).await? })
+pub async fn two_fa_status(kit: &Kit, caller: &Caller) -> Result<TwoFaStatus, Error> {
+    let user = caller.user().ok_or(Refusal::Unauthenticated)?;
+    let account = kit.store.find_account(user).await?.ok_or(Refusal::Unauthenticated)?;
+    let mut factors = kit.store.factors(user).await?;
+    let backup_codes_remaining = backup_codes_remaining(&factors)?;
+    factors.retain(|factor| factor.method != Method::BackupCode);
+    Ok(TwoFaStatus {
+        enabled: has_factor(&factors),
+        required: policy::is_required(&kit.settings(), account.role),
+        factors,
+        backup_codes_remaining,
+    })
 }

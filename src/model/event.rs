@@ -19,6 +19,14 @@ pub enum EventKind {
     EnrolmentStarted,
     /// A factor was confirmed.
     FactorCreated,
+    /// A factor was removed.
+    FactorDeleted,
+    /// A set of backup codes was made.
+    BackupCodesCreated,
+    /// A session was proven anew by a second factor.
+    StepUp,
+    /// A password was right; a factor must be enrolled before a session is given.
+    EnrolmentRequired,
     /// A session was refreshed.
     SessionRenewed,
     /// The answer of a refresh was given again, to whoever had lost it.
@@ -31,6 +39,12 @@ pub enum EventKind {
     UserCreated,
     /// A password was set.
     PasswordChange,
+    /// A one-time password token was issued.
+    PasswordTokenCreated,
+    /// The second factors of an account were reset by its operator.
+    SecondFactorReset,
+    /// The waits of an account were ended by its operator.
+    UserUnlocked,
 }
 
 impl EventKind {
@@ -44,12 +58,19 @@ impl EventKind {
             Self::Replay => "replay",
             Self::EnrolmentStarted => "authn_enrollment_started",
             Self::FactorCreated => "authn_factor_created",
+            Self::FactorDeleted => "authn_factor_deleted",
+            Self::BackupCodesCreated => "authn_backup_codes_created",
+            Self::StepUp => "authn_step_up",
+            Self::EnrolmentRequired => "authn_enrollment_required",
             Self::SessionRenewed => "session_renewed",
             Self::SessionRenewalRepeated => "session_renewal_repeated",
             Self::TokenReuse => "authn_token_reuse",
             Self::SessionEnded => "session_ended",
             Self::UserCreated => "user_created",
             Self::PasswordChange => "authn_password_change",
+            Self::PasswordTokenCreated => "authn_token_created",
+            Self::SecondFactorReset => "authn_factor_reset",
+            Self::UserUnlocked => "user_unlocked",
         }
     }
 }

@@ -14,16 +14,19 @@ use crate::{
 pub enum Method {
     /// A code by time from an authenticator app (RFC 6238).
     Totp,
+    /// One of a set of codes to keep on paper.
+    BackupCode,
 }
 
 impl Method {
-    /// Every method.
-    pub const ALL: [Self; 1] = [Self::Totp];
+    /// Every method, the one to be preferred first.
+    pub const ALL: [Self; 2] = [Self::Totp, Self::BackupCode];
 
     /// The word in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Totp => "totp",
+            Self::BackupCode => "backup_code",
         }
     }
 
@@ -46,8 +49,9 @@ impl FailureKey {
     /// The word in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Method(Method::Totp) => "totp",
+            Self::Method(method) => method.as_str(),
             Self::Enrolment(Method::Totp) => "enroll_totp",
+            Self::Enrolment(Method::BackupCode) => "enroll_backup_code",
         }
     }
 }
@@ -69,6 +73,7 @@ impl FactorData {
 }
 
 /// A confirmed factor.
+#[derive(Clone)]
 pub struct EnrolledFactor {
     /// Its id.
     pub id: FactorId,
@@ -80,12 +85,35 @@ pub struct EnrolledFactor {
     pub label: String,
     /// What the method needs to judge a code.
     pub data: FactorData,
-    /// What is used up; its meaning is the method's own (TOTP: the last step).
+    /// What is used up; its meaning is the method's own (TOTP: the last step; backup codes: a bit for each).
     pub spent: i64,
     /// When it was confirmed.
     pub create_time: Timestamp,
     /// When it last completed a sign-in.
     pub last_use_time: Option<Timestamp>,
+}
+
+/// Whether any of these is more than a set of backup codes, which stands in for a factor and is none.
+pub fn has_factor(factors: &[EnrolledFactor]) -> bool {
+    factors.iter().any(|factor| factor.method != Method::BackupCode)
+}
+
+/// What a right code uses up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spend {
+    /// Everything to this number included.
+    UpTo(i64),
+    /// The thing that this bit stands for.
+    Bit(i64),
+}
+
+/// What an account can be asked for: a method, and how long its codes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The method.
+    pub method: Method,
+    /// The number of digits or letters of a code.
+    pub length: u8,
 }
 
 /// A factor that is being confirmed.

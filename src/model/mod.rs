@@ -1,6 +1,7 @@
 //! Plain records that the rooms share. No I/O, no clock, no rules.
 
 mod account;
+mod caller;
 mod challenge;
 mod email;
 mod event;
@@ -8,12 +9,15 @@ mod factor;
 mod ids;
 mod origin;
 mod session;
+mod settings;
 
 pub use account::{Account, PasswordHash, Role};
-pub use challenge::{Challenge, ChallengeId, PendingEnrolment, Purpose};
+pub use caller::{Caller, Enrollee, Principal};
+pub use challenge::{Challenge, Handle, HandleKind, Opener, PendingEnrolment, Purpose, Subject};
 pub use email::Email;
 pub use event::{Event, EventKind};
-pub use factor::{EnrolledFactor, FactorData, FailureKey, Method, NewFactor};
+pub use factor::{EnrolledFactor, FactorData, FailureKey, Method, NewFactor, Offer, Spend, has_factor};
 pub use ids::{AuditEventId, FactorId, RequestId, SessionId, TokenId, UserId};
 pub use origin::Origin;
-pub use session::{Acr, Amr, LiveSession, NewSession, Principal, Proof, RefreshState, Session};
+pub use session::{Acr, Amr, LiveSession, NewSession, Proof, RefreshState, Session, SessionDetails};
+pub use settings::{RequiredFor, Settings};

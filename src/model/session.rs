@@ -132,15 +132,16 @@ pub struct LiveSession {
     pub has_factor: bool,
 }
 
-/// A caller with a living session: only the guard makes one, after the access rule of the rpc is met.
-#[derive(Clone, Debug)]
-pub struct Principal {
-    /// The account.
-    pub user: UserId,
+/// A session as its owner sees it.
+pub struct SessionDetails {
     /// The session.
-    pub session: SessionId,
-    /// The role of the account now.
-    pub role: Role,
-    /// How the session was proven.
-    pub proof: Proof,
+    pub session: Session,
+    /// When it began.
+    pub create_time: Timestamp,
+    /// When it was last refreshed.
+    pub refresh_time: Option<Timestamp>,
+    /// The network address of the sign-in.
+    pub source: String,
+    /// What the client of the sign-in called itself.
+    pub user_agent: String,
 }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
 
@@ -26,6 +26,22 @@ impl Store {
             .await
             .map_err(outage)?;
         row.map(|row| account(row, &self.ring)).transpose()
+    }
+
+    /// At most `count` accounts in the order in which they were made, from the one after `after` on.
+    pub async fn accounts(&self, after: Option<UserId>, count: u64) -> Result<Vec<Account>, Error> {
+        let mut all = user::Entity::find();
+        if let Some(after) = after {
+            all = all.filter(user::Column::Id.gt(after.uuid()));
+        }
+        let rows = all.order_by_asc(user::Column::Id).limit(count).all(&self.reader).await.map_err(outage)?;
+        rows.into_iter().map(|row| account(row, &self.ring)).collect()
+    }
+
+    /// Whether there is an administrator.
+    pub async fn has_admin(&self) -> Result<bool, Error> {
+        let admins = user::Entity::find().filter(user::Column::Role.eq(Role::Admin.as_str()));
+        Ok(admins.one(&self.reader).await.map_err(outage)?.is_some())
     }
 
     /// The account with this id.

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, RelationDef,
+    ColumnTrait, EntityTrait, ExprTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef,
     sea_query::Expr,
 };
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::Error,
-    model::{Account, EnrolledFactor, FactorData, FactorId, Method, NewFactor, UserId},
+    model::{Account, EnrolledFactor, FactorData, FactorId, Method, NewFactor, Spend, UserId},
     seal::{KeyRing, Place},
     swap::Swap,
 };
@@ -63,22 +63,42 @@ impl Tx {
         Ok(locked)
     }
 
-    /// How many factors an account has.
-    pub async fn count_factors(&self, user: UserId) -> Result<u64, Error> {
-        factor::Entity::find().filter(factor::Column::UserId.eq(user.uuid())).count(&self.inner).await.map_err(outage)
-    }
-
-    /// Uses up everything to `spent` included, for a sign-in; Stale when that much or more is used up already.
-    pub async fn advance_spent(&self, id: FactorId, spent: i64, now: Timestamp) -> Result<Swap, Error> {
+    /// Uses up what a right code stands for; Stale when it is used up already.
+    pub async fn spend_factor(&self, id: FactorId, spend: Spend, now: Timestamp) -> Result<Swap, Error> {
+        let spent = Expr::col(factor::Column::Spent);
+        let (value, unspent) = match spend {
+            Spend::UpTo(number) => (Expr::val(number), spent.lt(number)),
+            Spend::Bit(bit) => (spent.clone().bit_or(bit), spent.bit_and(bit).eq(0)),
+        };
         let done = factor::Entity::update_many()
-            .col_expr(factor::Column::Spent, Expr::val(spent))
+            .col_expr(factor::Column::Spent, value)
             .col_expr(factor::Column::LastUseTime, Expr::val(now.millis()))
             .filter(factor::Column::Id.eq(id.uuid()))
-            .filter(factor::Column::Spent.lt(spent))
+            .filter(unspent)
             .exec(&self.inner)
             .await
             .map_err(outage)?;
         Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Removes one factor of an account; Stale when it is not there.
+    pub async fn delete_factor(&self, user: UserId, id: FactorId) -> Result<Swap, Error> {
+        let done = factor::Entity::delete_many()
+            .filter(factor::Column::Id.eq(id.uuid()))
+            .filter(factor::Column::UserId.eq(user.uuid()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Removes every factor of an account, or every one of a method; answers how many.
+    pub async fn delete_factors(&self, user: UserId, method: Option<Method>) -> Result<u64, Error> {
+        let mut all = factor::Entity::delete_many().filter(factor::Column::UserId.eq(user.uuid()));
+        if let Some(method) = method {
+            all = all.filter(factor::Column::Method.eq(method.as_str()));
+        }
+        Ok(all.exec(&self.inner).await.map_err(outage)?.rows_affected)
     }
 
     /// Adds a confirmed factor.

@@ -2,12 +2,15 @@
 
 mod accounts;
 mod audit;
+mod buckets;
 mod connect;
 mod entity;
 mod factors;
 mod failures;
 mod keys;
+mod password_tokens;
 mod sessions;
+mod settings;
 mod spent_challenges;
 mod sweep;
 
@@ -20,6 +23,7 @@ use sea_orm::{
     TransactionOptions, TransactionTrait, sqlx,
 };
 
+pub use buckets::{Bucket, Window};
 pub use connect::{Home, Look};
 pub use failures::Rung;
 pub use sessions::Rotation;

@@ -3,7 +3,8 @@
 use anyhow::Context;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, EntityTrait, ExprTrait, FromQueryResult, JoinType, QueryFilter, QuerySelect, RelationDef, Select,
+    ColumnTrait, EntityTrait, ExprTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef,
+    Select,
     sea_query::{Expr, Query},
 };
 use uuid::Uuid;
@@ -16,7 +17,10 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::Error,
-    model::{Acr, Amr, LiveSession, NewSession, Origin, Proof, RefreshState, Role, Session, SessionId, UserId},
+    model::{
+        Acr, Amr, LiveSession, Method, NewSession, Origin, Proof, RefreshState, Role, Session, SessionDetails,
+        SessionId, UserId,
+    },
     seal::Place,
     secret::Secret,
     swap::Swap,
@@ -55,6 +59,24 @@ impl Store {
     pub async fn find_live_session(&self, id: SessionId) -> Result<Option<LiveSession>, Error> {
         let row = live(id).into_model::<LiveRow>().one(&self.reader).await.map_err(outage)?;
         row.map(live_session).transpose()
+    }
+
+    /// At most `count` sessions of an account that have not run out, newest first, from the one after `after` on.
+    pub async fn sessions(
+        &self,
+        user: UserId,
+        after: Option<SessionId>,
+        count: u64,
+        now: Timestamp,
+    ) -> Result<Vec<SessionDetails>, Error> {
+        let mut own = session::Entity::find()
+            .filter(session::Column::UserId.eq(user.uuid()))
+            .filter(session::Column::IdleEndTime.gt(now.millis()));
+        if let Some(after) = after {
+            own = own.filter(session::Column::Id.lt(after.uuid()));
+        }
+        let rows = own.order_by_desc(session::Column::Id).limit(count).all(&self.reader).await.map_err(outage)?;
+        Ok(rows.into_iter().map(details).collect())
     }
 }
 
@@ -168,6 +190,8 @@ fn live(id: SessionId) -> Select<session::Entity> {
         .and_where(
             Expr::col((factor::Entity, factor::Column::UserId)).equals((session::Entity, session::Column::UserId)),
         )
+        // Backup codes stand in for a factor; they are none.
+        .and_where(factor::Column::Method.ne(Method::BackupCode.as_str()))
         .to_owned();
     session::Entity::find_by_id(id.uuid())
         .select_only()
@@ -185,9 +209,30 @@ fn live(id: SessionId) -> Select<session::Entity> {
         .join(JoinType::InnerJoin, owner)
 }
 
+fn details(row: session::Model) -> SessionDetails {
+    let session = Session {
+        id: SessionId::from_uuid(row.id),
+        user: UserId::from_uuid(row.user_id),
+        proof: proof(row.auth_time, &row.amr, row.factor_count),
+        idle_end_time: Timestamp::from_millis(row.idle_end_time),
+        end_time: Timestamp::from_millis(row.end_time),
+    };
+    SessionDetails {
+        session,
+        create_time: Timestamp::from_millis(row.create_time),
+        refresh_time: row.refresh_time.map(Timestamp::from_millis),
+        source: row.source,
+        user_agent: String::from_utf8_lossy(&row.user_agent).into_owned(),
+    }
+}
+
+fn proof(auth_time: i64, amr: &str, factor_count: i16) -> Proof {
+    let acr = if factor_count >= 2 { Acr::Two } else { Acr::One };
+    Proof { auth_time: Timestamp::from_millis(auth_time), amr: Amr::from_line(amr), acr }
+}
+
 fn live_session(row: LiveRow) -> Result<LiveSession, Error> {
-    let acr = if row.factor_count >= 2 { Acr::Two } else { Acr::One };
-    let proof = Proof { auth_time: Timestamp::from_millis(row.auth_time), amr: Amr::from_line(&row.amr), acr };
+    let proof = proof(row.auth_time, &row.amr, row.factor_count);
     let session = Session {
         id: SessionId::from_uuid(row.id),
         user: UserId::from_uuid(row.user_id),

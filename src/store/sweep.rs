@@ -1,12 +1,12 @@
 //! Takes away what has run out, a little at a time. What is to go is found by the readers, so that the writer is held only for
 //! the deletion itself.
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
+use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
 use uuid::Uuid;
 
 use super::{
     Store,
-    entity::{session, spent_challenge},
+    entity::{bucket, known_network, password_token, session, spent_challenge},
     outage,
 };
 use crate::{clock::Timestamp, error::Error};
@@ -17,7 +17,32 @@ impl Store {
         let sessions = self.sweep_sessions(batch, now).await?;
         let successors = self.sweep_successors(batch, now).await?;
         let challenges = self.sweep_spent_challenges(batch, now).await?;
-        Ok(sessions + successors + challenges)
+        let passwords = self.sweep_passwords(batch, now).await?;
+        Ok(sessions + successors + challenges + passwords)
+    }
+
+    /// Counters that have been quiet, networks that were not seen for long, and password tokens that have run out.
+    async fn sweep_passwords(&self, batch: u64, now: Timestamp) -> Result<u64, Error> {
+        // Found by the reader and deleted by the same condition: a row that has come to life again stays.
+        let over = bucket::Column::EndTime.lte(now.millis()).and(bucket::Column::LockedUntil.lte(now.millis()));
+        let ended = bucket::Entity::find().filter(over.clone()).limit(batch).all(&self.reader).await.map_err(outage)?;
+        let hashes: Vec<_> = ended.into_iter().map(|row| row.bucket_hash).collect();
+        let mut swept = 0;
+        if !hashes.is_empty() {
+            let delete = bucket::Entity::delete_many().filter(bucket::Column::BucketHash.is_in(hashes)).filter(over);
+            swept += delete.exec(&self.writer).await.map_err(outage)?.rows_affected;
+        }
+        let over = known_network::Column::EndTime.lte(now.millis());
+        if known_network::Entity::find().filter(over.clone()).one(&self.reader).await.map_err(outage)?.is_some() {
+            let delete = known_network::Entity::delete_many().filter(over);
+            swept += delete.exec(&self.writer).await.map_err(outage)?.rows_affected;
+        }
+        let over = password_token::Column::EndTime.lte(now.millis());
+        if password_token::Entity::find().filter(over.clone()).one(&self.reader).await.map_err(outage)?.is_some() {
+            let delete = password_token::Entity::delete_many().filter(over);
+            swept += delete.exec(&self.writer).await.map_err(outage)?.rows_affected;
+        }
+        Ok(swept)
     }
 
     async fn sweep_sessions(&self, batch: u64, now: Timestamp) -> Result<u64, Error> {

@@ -10,8 +10,8 @@ use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 use super::pb;
 use crate::{
     error::{Error, Refusal},
-    flow::{self, Call, Kit},
-    model::{Principal, Role},
+    flow::{self, Authenticated, Call, Kit},
+    model::{Caller, LiveSession, Principal, Role},
     policy::{self, Assurance},
     secret::Secret,
 };
@@ -19,36 +19,13 @@ use crate::{
 const PACKAGE: &str = "countersign.v1";
 const OPTION: &str = "countersign.v1.access";
 
-/// Who calls, after the access rule of the rpc is met.
-#[derive(Clone)]
-pub enum Caller {
-    /// Nobody in particular.
-    Anonymous,
-    /// A user with a living session.
-    User(Principal),
-}
-
-impl Caller {
-    /// The user.
-    pub fn principal(&self) -> Result<&Principal, Refusal> {
-        self.find_principal().ok_or(Refusal::Unauthenticated)
-    }
-
-    /// The user, if it is one.
-    pub fn find_principal(&self) -> Option<&Principal> {
-        match self {
-            Self::Anonymous => None,
-            Self::User(principal) => Some(principal),
-        }
-    }
-}
-
 /// The access rule of an rpc.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     callers: Vec<pb::Caller>,
     assurance: Assurance,
     max_age: Option<Duration>,
+    proof_in_call: bool,
 }
 
 /// The access rules of every rpc, by path.
@@ -95,26 +72,39 @@ impl Rule {
             let without_token = self.callers.contains(&pb::Caller::Challenge);
             return if without_token { Ok(Caller::Anonymous) } else { Err(Refusal::Unauthenticated.into()) };
         };
-        let Some((_, live)) = flow::authenticate(kit, token.expose(), call).await? else {
-            return Err(Refusal::Unauthenticated.into());
-        };
+        match flow::authenticate(kit, token.expose(), call).await? {
+            None => Err(Refusal::Unauthenticated.into()),
+            Some(Authenticated::Enrollee(enrollee)) if self.callers.contains(&pb::Caller::Enrollee) => {
+                Ok(Caller::Enrollee(enrollee))
+            }
+            Some(Authenticated::Enrollee(_)) => Err(Refusal::EnrollmentRequired.into()),
+            Some(Authenticated::Session(session)) => Ok(Caller::User(self.admit_session(session.1, call)?)),
+        }
+    }
+
+    fn admit_session(&self, live: LiveSession, call: &Call) -> Result<Principal, Refusal> {
         if live.blocked {
-            return Err(Refusal::UserBlocked.into());
+            return Err(Refusal::UserBlocked);
         }
         let role_allows = match live.role {
             Role::User => self.callers.contains(&pb::Caller::User),
             Role::Admin => [pb::Caller::User, pb::Caller::Admin].iter().any(|kind| self.callers.contains(kind)),
         };
         if !role_allows {
-            return Err(Refusal::PermissionDenied.into());
+            return Err(Refusal::PermissionDenied);
         }
-        policy::assure(self.assurance, self.max_age, &live, call.now)?;
-        Ok(Caller::User(Principal {
+        let assured = policy::assure(self.assurance, self.max_age, &live, call.now);
+        let is_assured = assured.is_ok();
+        if !self.proof_in_call {
+            assured?;
+        }
+        Ok(Principal {
             user: live.session.user,
             session: live.session.id,
             role: live.role,
             proof: live.session.proof,
-        }))
+            is_assured,
+        })
     }
 }
 
@@ -152,7 +142,7 @@ fn rule(pool: &DescriptorPool, method: &MethodDescriptor) -> anyhow::Result<Rule
     let with_session = option.callers().any(|caller| matches!(caller, pb::Caller::User | pb::Caller::Admin));
     ensure!(!with_session || assurance != Assurance::None, "a user must have a session");
     let max_age = option.max_age.map(Duration::try_from).transpose().context("max_age is negative")?;
-    Ok(Rule { callers: option.callers().collect(), assurance, max_age })
+    Ok(Rule { callers: option.callers().collect(), assurance, max_age, proof_in_call: option.proof_in_call })
 }
 
 #[cfg(test)]
@@ -162,7 +152,7 @@ mod tests {
     #[test]
     fn every_rpc_has_a_rule() {
         let rules = Rules::read(pb::DESCRIPTORS).map(|rules| rules.0.len());
-        assert!(rules.is_ok_and(|count| count >= 9));
+        assert!(rules.is_ok_and(|count| count >= 17));
     }
 
     #[test]
@@ -177,7 +167,7 @@ mod tests {
         };
         bytes[at..at + unknown.len()].copy_from_slice(&unknown);
         let problem = Rules::read(&bytes).err().map(|fault| fault.to_string()).unwrap_or_default();
-        assert!(problem.contains("countersign.v1.TwoFaService.GetTwoFaStatus: the option is missing"), "{problem}");
+        assert!(problem.ends_with("GetCurrentUser: the option is missing"), "{problem}");
     }
 
     fn prost_key(field: u32) -> Vec<u8> {

@@ -40,4 +40,12 @@ unprintable!(
     RefreshSessionRequest,
     RefreshSessionResponse,
     ValidateAccessTokenRequest,
+    GenerateBackupCodesRequest,
+    GenerateBackupCodesResponse,
+    DisableRequest,
+    CreateChallengeResponse,
+    SendCodeRequest,
+    ChangePasswordRequest,
+    SetPasswordRequest,
+    SetPasswordResponse,
 );

@@ -43,15 +43,24 @@ pub fn refused(refusal: &Refusal) -> Status {
         Refusal::RateLimited { retry_after: Some(wait) } => {
             details.set_retry_info(Some(*wait));
         }
+        Refusal::PasswordRejected(why) => {
+            details.add_bad_request_violation("new_password", why);
+        }
         Refusal::InvalidCredentials
         | Refusal::InvalidCode { .. }
         | Refusal::ChallengeExpired
         | Refusal::Unauthenticated
         | Refusal::StepUpRequired { .. }
+        | Refusal::EnrollmentRequired
         | Refusal::PermissionDenied
         | Refusal::UserBlocked
         | Refusal::RateLimited { retry_after: None }
         | Refusal::TwoFaUnavailable
+        | Refusal::TooManyFactors
+        | Refusal::TwoFaNotEnabled
+        | Refusal::TwoFaRequired
+        | Refusal::SmsNotConfigured
+        | Refusal::NotFound
         | Refusal::UnknownMethod
         | Refusal::RequestTooLarge
         | Refusal::DeadlineExceeded => {}
@@ -111,17 +120,23 @@ fn compressed(bare: &Status) -> Status {
 
 fn code(refusal: &Refusal) -> Code {
     match refusal {
-        Refusal::InvalidArgument(_) => Code::InvalidArgument,
-        Refusal::InvalidCode { signed_in: true } | Refusal::PermissionDenied | Refusal::UserBlocked => {
-            Code::PermissionDenied
-        }
+        Refusal::InvalidArgument(_) | Refusal::PasswordRejected(_) => Code::InvalidArgument,
+        Refusal::InvalidCode { signed_in: true }
+        | Refusal::EnrollmentRequired
+        | Refusal::PermissionDenied
+        | Refusal::UserBlocked => Code::PermissionDenied,
         Refusal::InvalidCredentials
         | Refusal::InvalidCode { signed_in: false }
         | Refusal::ChallengeExpired
         | Refusal::Unauthenticated
         | Refusal::StepUpRequired { .. } => Code::Unauthenticated,
         Refusal::RateLimited { .. } | Refusal::RequestTooLarge => Code::ResourceExhausted,
-        Refusal::TwoFaUnavailable => Code::FailedPrecondition,
+        Refusal::TwoFaUnavailable
+        | Refusal::TooManyFactors
+        | Refusal::TwoFaNotEnabled
+        | Refusal::TwoFaRequired
+        | Refusal::SmsNotConfigured => Code::FailedPrecondition,
+        Refusal::NotFound => Code::NotFound,
         Refusal::UnknownMethod => Code::Unimplemented,
         Refusal::DeadlineExceeded => Code::DeadlineExceeded,
     }

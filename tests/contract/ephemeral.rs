@@ -100,6 +100,22 @@ async fn the_newest_of_a_kind_is_found_without_its_name() {
 }
 
 #[tokio::test]
+async fn looking_at_an_entry_takes_no_attempt() {
+    on_every_home(async |store| {
+        store.open(SHELF, entry(LOGIN, 1, 1), NOW).await.unwrap();
+        for _ in 0..3 {
+            let found = store.find(SHELF, hash(1), NOW).await.unwrap().unwrap();
+            assert_eq!((found.sealed, found.attempts_left), (vec![1], 1));
+        }
+        assert!(store.take(SHELF, hash(1), NOW).await.unwrap().is_some());
+        assert_eq!(store.find(SHELF, hash(1), NOW).await.unwrap().unwrap().attempts_left, 0);
+        assert!(store.find(SHELF, hash(2), NOW).await.unwrap().is_none());
+        assert!(store.find(SHELF, hash(1), NOW.plus(Duration::from_secs(300))).await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_closed_entry_is_gone_and_its_neighbours_stay() {
     on_every_home(async |store| {
         store.open(SHELF, entry(LOGIN, 1, 5), NOW).await.unwrap();

@@ -50,6 +50,30 @@ async fn a_stranger_costs_as_many_hashes_as_a_wrong_password_and_is_never_right(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ten_digests_are_one_job_and_let_others_go_first() {
+    let hasher = Arc::new(Hasher::start(1).unwrap());
+    let before = hasher.jobs_done();
+    let texts = (0..10).map(|n| text(&n.to_string())).collect();
+    let mut many = JoinSet::new();
+    many.spawn({
+        let hasher = Arc::clone(&hasher);
+        async move { hasher.digests(Queue::SecondFactor, texts, [7; 16]).await.unwrap() }
+    });
+    while hasher.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        let one = hasher.digests(Queue::SecondFactor, vec![text("3")], [7; 16]).await.unwrap();
+        assert!(many.try_join_next().is_none(), "one that came later is done before the ten");
+        assert_eq!(one.len(), 1);
+    }
+    let many = many.join_next().await.unwrap().unwrap();
+    assert_eq!((many.len(), hasher.jobs_done()), (10, before + 4));
+    assert_eq!(many[3], hasher.digests(Queue::SignIn, vec![text("3")], [7; 16]).await.unwrap()[0]);
+    assert_ne!(many[3], hasher.digests(Queue::SignIn, vec![text("3")], [8; 16]).await.unwrap()[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_refuses_at_once_and_the_other_queue_does_not_care() {
     let hasher = Arc::new(Hasher::start(1).unwrap());
     let mut sign_ins = JoinSet::new();

@@ -3,56 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use countersign::{
-    app::{Schema, open_store},
-    clock::Timestamp,
-    config::{Config, Layers},
-    limit,
     model::{
-        Account, Acr, Amr, Email, Event, EventKind, FactorData, FactorId, FailureKey, Method, NewFactor, NewSession,
-        Origin, Proof, Role, Session, SessionId, UserId,
+        Acr, Amr, Email, Event, EventKind, FactorData, FactorId, Method, NewFactor, NewSession, Origin, Proof, Role,
+        Session, SessionId, Spend, UserId,
     },
     secret::Secret,
-    store::{Rotation, Rung, Store},
+    store::Rotation,
     swap::Swap,
 };
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
-const TOTP: FailureKey = FailureKey::Method(Method::Totp);
-
-async fn sqlite() -> (TempDir, Store) {
-    let home = tempfile::tempdir().unwrap();
-    let sets = [format!("data_dir={}", home.path().join("data").display())];
-    let config = Config::read(Layers::load(None, &sets)).unwrap();
-    let (store, _) = open_store(&config, Schema::Migrate, NOW).await.unwrap();
-    (home, store)
-}
-
-/// Runs a promise on every home.
-async fn on_every_home<F: Future<Output = ()>>(promise: impl Fn(Store) -> F) {
-    let (_home, store) = sqlite().await;
-    promise(store).await;
-}
-
-fn account(email: &str) -> Account {
-    Account {
-        id: UserId::new(NOW),
-        email: Email::parse(email).unwrap(),
-        role: Role::User,
-        blocked: false,
-        security_version: 1,
-        password_hash: Some(Secret::new("$argon2id$".to_owned())),
-        create_time: NOW,
-    }
-}
-
-async fn add(store: &Store, account: &Account) -> Swap {
-    let tx = store.begin().await.unwrap();
-    let swap = tx.insert_account(account).await.unwrap();
-    tx.commit().await.unwrap();
-    swap
-}
+use crate::home::{NOW, account, add, on_every_home, sqlite};
 
 #[tokio::test]
 async fn an_account_is_found_by_every_way_to_write_its_address_and_is_there_once() {
@@ -95,57 +56,6 @@ async fn what_is_not_committed_has_not_happened() {
 }
 
 #[tokio::test]
-async fn a_failure_is_counted_and_locks_before_anything_is_judged() {
-    on_every_home(async |store| {
-        let user = UserId::new(NOW);
-        let rungs = [2, 3].map(|failures| Rung { failures, locked_until: NOW.plus(Duration::from_secs(30)) });
-        let pay = async |now| {
-            let tx = store.begin().await.unwrap();
-            let swap = tx.pay_failure(user, TOTP, None, &rungs, now).await.unwrap();
-            tx.commit().await.unwrap();
-            swap
-        };
-        assert_eq!(pay(NOW).await, Swap::Stale, "nothing to pay into, nothing to judge");
-        let tx = store.begin().await.unwrap();
-        tx.ensure_failures(user, TOTP).await.unwrap();
-        tx.ensure_failures(user, TOTP).await.unwrap();
-        tx.commit().await.unwrap();
-        assert_eq!((pay(NOW).await, pay(NOW).await, pay(NOW).await), (Swap::Done, Swap::Done, Swap::Stale));
-        assert_eq!(store.locked_until(user, TOTP).await.unwrap(), Some(NOW.plus(Duration::from_secs(30))));
-        assert_eq!(pay(NOW.plus(Duration::from_secs(30))).await, Swap::Done);
-
-        let tx = store.begin().await.unwrap();
-        tx.clear_failures(user, TOTP).await.unwrap();
-        tx.commit().await.unwrap();
-        assert_eq!(pay(NOW).await, Swap::Done);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn failures_paid_at_once_are_all_counted() {
-    on_every_home(async |store| {
-        let user = UserId::new(NOW);
-        let tx = store.begin().await.unwrap();
-        tx.ensure_failures(user, TOTP).await.unwrap();
-        tx.commit().await.unwrap();
-        let mut calls = JoinSet::new();
-        for _ in 0..40 {
-            let store = store.clone();
-            calls.spawn(async move {
-                let tx = store.begin().await.unwrap();
-                let swap = tx.pay_failure(user, TOTP, None, &limit::second_factor_rungs(TOTP, NOW), NOW).await.unwrap();
-                tx.commit().await.unwrap();
-                swap
-            });
-        }
-        let paid = calls.join_all().await.into_iter().filter(|swap| *swap == Swap::Done).count();
-        assert_eq!(paid, 5);
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_challenge_is_spent_once_and_spent_steps_only_move_forward() {
     on_every_home(async |store| {
         let alice = account("alice@example.com");
@@ -157,12 +67,36 @@ async fn a_challenge_is_spent_once_and_spent_steps_only_move_forward() {
         assert_eq!(tx.spend_challenge(&[7; 32], NOW).await.unwrap(), Swap::Stale);
         let new = NewFactor { id, user: alice.id, method: Method::Totp, label: "ü", data: &data, spent: 5 };
         tx.insert_factor(&new, NOW).await.unwrap();
-        assert_eq!(tx.advance_spent(id, 5, NOW).await.unwrap(), Swap::Stale);
-        assert_eq!(tx.advance_spent(id, 6, NOW).await.unwrap(), Swap::Done);
-        assert_eq!(tx.advance_spent(id, 6, NOW).await.unwrap(), Swap::Stale);
+        assert_eq!(tx.spend_factor(id, Spend::UpTo(5), NOW).await.unwrap(), Swap::Stale);
+        assert_eq!(tx.spend_factor(id, Spend::UpTo(6), NOW).await.unwrap(), Swap::Done);
+        assert_eq!(tx.spend_factor(id, Spend::UpTo(6), NOW).await.unwrap(), Swap::Stale);
         let (locked, factors) = tx.lock_account_with_factors(alice.id).await.unwrap().unwrap();
         assert_eq!((locked.id, factors.len(), factors[0].spent), (alice.id, 1, 6));
         assert_eq!((factors[0].data.expose(), factors[0].label.as_str()), (&[1, 2, 3][..], "ü"));
+        tx.commit().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_backup_code_is_spent_by_its_own_bit_once() {
+    on_every_home(async |store| {
+        let alice = account("alice@example.com");
+        assert_eq!(add(&store, &alice).await, Swap::Done);
+        let id = FactorId::new(NOW);
+        let data = FactorData::new(vec![1]);
+        let tx = store.begin().await.unwrap();
+        let new = NewFactor { id, user: alice.id, method: Method::BackupCode, label: "", data: &data, spent: 0 };
+        tx.insert_factor(&new, NOW).await.unwrap();
+        for bit in [1 << 3, 1 << 9, 1] {
+            assert_eq!(tx.spend_factor(id, Spend::Bit(bit), NOW).await.unwrap(), Swap::Done);
+            assert_eq!(tx.spend_factor(id, Spend::Bit(bit), NOW).await.unwrap(), Swap::Stale);
+        }
+        assert_eq!(tx.factors(alice.id).await.unwrap()[0].spent, (1 << 3) | (1 << 9) | 1);
+        assert_eq!(tx.delete_factors(alice.id, Some(Method::Totp)).await.unwrap(), 0);
+        assert_eq!(tx.delete_factor(UserId::new(NOW), id).await.unwrap(), Swap::Stale, "somebody else's");
+        assert_eq!(tx.delete_factor(alice.id, id).await.unwrap(), Swap::Done);
+        assert_eq!(tx.delete_factor(alice.id, id).await.unwrap(), Swap::Stale);
         tx.commit().await.unwrap();
     })
     .await;
@@ -264,22 +198,6 @@ async fn a_sealed_successor_is_forgotten_when_its_grace_is_over() {
         drop(tx);
         assert_eq!(store.sweep(100, NOW.plus(Duration::from_secs(10))).await.unwrap(), 1);
         assert!(sealed().await.is_none());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_spent_challenge_is_not_judged_at_all() {
-    on_every_home(async |store| {
-        let user = UserId::new(NOW);
-        let tx = store.begin().await.unwrap();
-        tx.ensure_failures(user, TOTP).await.unwrap();
-        assert_eq!(tx.spend_challenge(&[7; 32], NOW).await.unwrap(), Swap::Done);
-        let rungs = limit::second_factor_rungs(TOTP, NOW);
-        assert_eq!(tx.pay_failure(user, TOTP, Some(&[7; 32]), &rungs, NOW).await.unwrap(), Swap::Stale);
-        assert_eq!(tx.pay_failure(user, TOTP, Some(&[8; 32]), &rungs, NOW).await.unwrap(), Swap::Done);
-        tx.commit().await.unwrap();
-        assert!(store.is_spent(&[7; 32]).await.unwrap() && !store.is_spent(&[8; 32]).await.unwrap());
     })
     .await;
 }

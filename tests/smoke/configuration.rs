@@ -227,22 +227,6 @@ fn migrations_wait_for_the_command_where_they_are_told_to() {
 }
 
 #[test]
-fn passwords_of_accounts_are_set_from_standard_input() {
-    let place = Place::new();
-    let add = |email: &str, password: &str| place.run_with_input(&["user", "add", "--email", email], password);
-    let added = add("alice@example.com", PASSWORD);
-    assert!(added.status.success() && text(&added.stdout).starts_with("Made usr_"), "{added:?}");
-    assert!(text(&add("ALICE@example.com", PASSWORD).stderr).contains("there is an account with this e-mail address"));
-    assert!(text(&add("bob@example.com", "short\n").stderr).contains("at least 8 characters"));
-    assert!(text(&add("no address", PASSWORD).stderr).contains("--email: must be an address"));
-    let set = place.run_with_input(&["user", "set-password", "--email", "alice@example.com"], "another password 77\n");
-    assert!(set.status.success(), "{set:?}");
-    let unknown = place.run_with_input(&["user", "set-password", "--email", "bob@example.com"], PASSWORD);
-    assert!(text(&unknown.stderr).contains("there is no account"));
-    assert!(!place.run(&["user", "add", "--email", "x@example.com", "--password", "y"]).status.success());
-}
-
-#[test]
 fn keys_are_listed_without_their_secrets() {
     let place = Place::new();
     assert!(place.run(&["keys", "init"]).status.success());

@@ -27,7 +27,7 @@ async fn a_confirmed_factor_is_asked_for_at_the_next_sign_in() {
     let response = world.sign_in(ALICE).await;
     assert_eq!(response.message, "2FA required");
     assert!(response.access_token.is_empty() && response.refresh_token.is_empty());
-    assert_eq!(response.methods().collect::<Vec<_>>(), [pb::Method::Totp]);
+    assert_eq!(response.methods().collect::<Vec<_>>(), [pb::Method::Totp, pb::Method::BackupCode]);
     world.advance(30);
     let verified = world.verify(&response.challenge_id, &app.code()).await.unwrap();
     assert_eq!(verified.purpose(), pb::Purpose::Login);

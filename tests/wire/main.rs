@@ -2,10 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
 mod access;
+mod backup_codes;
+mod disable;
 mod enrolment;
 mod login;
+mod passwords;
 mod races;
+mod required;
 mod sessions;
+mod step_up;
 mod tokens;
 mod transport;
 mod world;

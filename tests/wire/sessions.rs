@@ -115,3 +115,57 @@ async fn sessions_and_keys_outlast_a_restart() {
     assert!(world.is_good(&session.access_token).await);
     assert!(world.refresh(&session.refresh_token).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_user_sees_and_ends_their_own_sessions_alone() {
+    let world = World::new().await;
+    let mut tokens = Vec::new();
+    for _ in 0..3 {
+        tokens.push(world.sign_in(ALICE).await);
+        world.advance(1);
+    }
+    let bob = world.sign_in(BOB).await;
+    world.refresh(&tokens[0].refresh_token).await.unwrap();
+    let sessions = world.list_sessions(&tokens[1].access_token).await;
+    assert_eq!(sessions.iter().map(|s| s.current).collect::<Vec<_>>(), [false, true, false], "newest first");
+    assert_eq!(sessions.iter().map(|s| s.refresh_time.is_some()).collect::<Vec<_>>(), [false, false, true]);
+    assert!(sessions.iter().all(|s| s.source == "127.0.0.1" && s.amr == ["pwd"] && s.user_agent.contains("tonic")));
+    assert_eq!(sessions[1].session_id, world.validate(&tokens[1].access_token).await.claims.unwrap().sid);
+
+    let foreign = world.list_sessions(&bob.access_token).await[0].session_id.clone();
+    assert_eq!(reason(world.delete_session(&tokens[1].access_token, &foreign).await), "NOT_FOUND");
+    assert_eq!(reason(world.delete_session(&tokens[1].access_token, "").await), "INVALID_ARGUMENT");
+    assert_eq!(reason(world.delete_session(&tokens[1].access_token, "ses_1").await), "INVALID_ARGUMENT");
+    world.delete_session(&tokens[1].access_token, &sessions[0].session_id).await.unwrap();
+    assert!(!world.is_good(&tokens[2].access_token).await);
+    assert_eq!(reason(world.delete_session(&tokens[1].access_token, &sessions[0].session_id).await), "NOT_FOUND");
+    assert!(world.is_good(&bob.access_token).await);
+    assert_eq!(world.list_sessions(&tokens[1].access_token).await.len(), 2);
+}
+
+#[tokio::test]
+async fn sessions_come_in_pages() {
+    let world = World::new().await;
+    let mut token = String::new();
+    for _ in 0..5 {
+        token = world.sign_in(ALICE).await.access_token;
+    }
+    let (mut seen, mut page_token) = (Vec::new(), String::new());
+    for expected in [2, 2, 1] {
+        let request = pb::ListSessionsRequest { page_size: 2, page_token: page_token.clone() };
+        let page = world.sessions.clone().list_sessions(with_token(request, &token)).await.unwrap().into_inner();
+        assert_eq!(page.sessions.len(), expected);
+        assert_eq!(page.next_page_token.is_empty(), expected == 1);
+        seen.extend(page.sessions.into_iter().map(|session| session.session_id));
+        page_token = page.next_page_token;
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 5);
+    for bad in [
+        pb::ListSessionsRequest { page_size: -1, ..Default::default() },
+        pb::ListSessionsRequest { page_token: "x".to_owned(), ..Default::default() },
+    ] {
+        let refused = world.sessions.clone().list_sessions(with_token(bad, &token)).await;
+        assert_eq!(reason(refused), "INVALID_ARGUMENT");
+    }
+}

@@ -13,7 +13,7 @@ use countersign::{
     config::{Config, Layers},
     flow::{self, Call, NewUser},
     hash::Hasher,
-    model::{Origin, Role},
+    model::{Email, Origin, Role},
     secret::Secret,
     wire::pb::{self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient},
 };
@@ -108,6 +108,66 @@ impl World {
         self.twofa.clone().verify(request).await.map(Response::into_inner)
     }
 
+    pub async fn verify_message(&self, token: &str, request: pb::VerifyRequest) -> Result<pb::VerifyResponse, Status> {
+        self.twofa.clone().verify(optional_token(request, token)).await.map(Response::into_inner)
+    }
+
+    pub async fn backup_codes(&self, token: &str, code: &str, challenge_id: &str) -> Result<Vec<String>, Status> {
+        let request = pb::GenerateBackupCodesRequest { code: code.to_owned(), challenge_id: challenge_id.to_owned() };
+        let response = self.twofa.clone().generate_backup_codes(with_token(request, token)).await;
+        response.map(|response| response.into_inner().backup_codes)
+    }
+
+    pub async fn disable(&self, token: &str, request: pb::DisableRequest) -> Result<String, Status> {
+        let response = self.twofa.clone().disable(with_token(request, token)).await;
+        response.map(|response| response.into_inner().message)
+    }
+
+    /// A step-up challenge.
+    pub async fn step_up(&self, token: &str) -> Result<pb::CreateChallengeResponse, Status> {
+        let request = with_token(pb::CreateChallengeRequest::default(), token);
+        self.twofa.clone().create_challenge(request).await.map(Response::into_inner)
+    }
+
+    pub async fn change_password(&self, token: &str, request: pb::ChangePasswordRequest) -> Result<(), Status> {
+        self.sessions.clone().change_password(with_token(request, token)).await.map(|_| ())
+    }
+
+    pub async fn set_password(&self, request: pb::SetPasswordRequest) -> Result<pb::SetPasswordResponse, Status> {
+        self.sessions.clone().set_password(request).await.map(Response::into_inner)
+    }
+
+    pub async fn list_sessions(&self, token: &str) -> Vec<pb::Session> {
+        let request = with_token(pb::ListSessionsRequest::default(), token);
+        self.sessions.clone().list_sessions(request).await.unwrap().into_inner().sessions
+    }
+
+    pub async fn delete_session(&self, token: &str, session_id: &str) -> Result<(), Status> {
+        let request = pb::DeleteSessionRequest { session_id: session_id.to_owned() };
+        self.sessions.clone().delete_session(with_token(request, token)).await.map(|_| ())
+    }
+
+    /// A one-time password token, as the operator of the command line issues it.
+    pub async fn password_token(&self, email: &str) -> String {
+        let config = config(&self.home.path().join("data"));
+        let call = Call { now: self.clock.now(), origin: Origin::command_line() };
+        let (store, _) = open_store(&config, Schema::AsConfigured, call.now).await.unwrap();
+        let account = store.find_account_by_email(&Email::parse(email).unwrap()).await.unwrap().unwrap();
+        let token = flow::issue_password_token(&store, account.id, &call).await.unwrap();
+        store.close().await.unwrap();
+        token.expose().clone()
+    }
+
+    /// Signs in, enrols an authenticator, and answers it with the whole answer of the confirmation.
+    pub async fn enrol_whole(&self, email: &str) -> (Authenticator, pb::VerifyResponse) {
+        let response = self.sign_in(email).await;
+        let token = if response.enrollment_required { response.enrollment_token } else { response.access_token };
+        let enabled = self.enable(&token).await.unwrap();
+        let app = self.authenticator(&enabled);
+        let confirmed = self.verify_as(&token, "", &app.code()).await.unwrap();
+        (app, confirmed)
+    }
+
     pub async fn status(&self, token: &str) -> Result<pb::GetTwoFaStatusResponse, Status> {
         let request = with_token(pb::GetTwoFaStatusRequest {}, token);
         self.twofa.clone().get_two_fa_status(request).await.map(Response::into_inner)
@@ -135,10 +195,7 @@ impl World {
 
     /// Signs in and enrols an authenticator; answers it and the access token of the session.
     pub async fn enrol(&self, email: &str) -> (Authenticator, String) {
-        let session = self.sign_in(email).await;
-        let enabled = self.enable(&session.access_token).await.unwrap();
-        let app = self.authenticator(&enabled);
-        let confirmed = self.verify_as(&session.access_token, "", &app.code()).await.unwrap();
+        let (app, confirmed) = self.enrol_whole(email).await;
         (app, confirmed.access_token)
     }
 
@@ -203,6 +260,11 @@ pub fn with_token<T>(message: T, token: &str) -> Request<T> {
     request
 }
 
+/// A request with a Bearer token, unless that is empty.
+fn optional_token<T>(message: T, token: &str) -> Request<T> {
+    if token.is_empty() { Request::new(message) } else { with_token(message, token) }
+}
+
 pub fn answer(challenge_id: &str, code: &str) -> pb::VerifyRequest {
     pb::VerifyRequest { code: code.to_owned(), challenge_id: challenge_id.to_owned(), method: 0 }
 }
@@ -261,7 +323,8 @@ async fn add_accounts(config: &Config) {
     let call = Call { now: NOW, origin: Origin::command_line() };
     let password = Secret::new(PASSWORD.to_owned());
     for (email, role) in [(ALICE, Role::User), (BOB, Role::User), (ADMIN, Role::Admin)] {
-        let new = NewUser { email, password: &password, role };
+        let email = Email::parse(email).unwrap();
+        let new = NewUser { service: "Countersign", email, password: &password, role };
         flow::add_user(&store, &hasher, new, &call).await.unwrap();
     }
     store.close().await.unwrap();

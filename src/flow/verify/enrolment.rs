@@ -1,97 +1,190 @@
 //! A code that confirms a new factor: from this transaction on, sign-in asks for it.
 
-use super::{Attempt, Outcome, VerifyRequest, is_open_for, pay, record_lost};
+use super::{VerifyRequest, backup_codes_remaining};
 use crate::{
+    challenge,
     error::{Error, Refusal},
-    factor::{self, Verdict},
-    flow::{Call, Kit},
-    model::{Acr, Event, EventKind, FactorId, FailureKey, LiveSession, NewFactor, PendingEnrolment, Principal, Proof},
+    factor::{
+        self, Answer, Verdict,
+        backup_code::{self, Set},
+    },
+    flow::{
+        Call, Kit, Tokens,
+        attempt::{Attempt, Stop},
+        enable::has_room,
+        prove::{pay, record_lost, refuse},
+    },
+    model::{
+        Account, Acr, Amr, Event, EventKind, FactorId, FailureKey, Method, NewFactor, Opener, PendingEnrolment, Proof,
+        Session, SessionId, Spend, has_factor,
+    },
+    policy,
+    secret::Secret,
     store::Tx,
     swap::Swap,
 };
 
-pub(super) async fn judge(
+/// What confirming gives.
+pub(super) struct Confirmed {
+    pub(super) tokens: Tokens,
+    pub(super) backup_codes: Vec<Secret<String>>,
+    pub(super) backup_codes_remaining: u32,
+}
+
+pub(super) async fn confirm(
     kit: &Kit,
     pending: &PendingEnrolment,
-    caller: &Principal,
     request: &VerifyRequest,
     attempt: &Attempt,
     call: &Call,
-) -> Result<Outcome, Error> {
-    let (user, method) = (pending.user, pending.method);
+) -> Result<Confirmed, Stop> {
+    let (user, method) = (attempt.challenge.user, pending.method);
+    // What is judged is fixed since Enable, so it can be judged out here; what comes of it is told only once it is paid for.
+    let spent = judge(pending, request, call)?;
+    let set = match spent {
+        Some(_) => first_backup_codes(kit, attempt, call).await?,
+        None => None,
+    };
     let tx = kit.store.begin().await?;
     // Confirming sets the method's own count back. It is locked first, in the order in which sign-ins take their locks too: own
     // count, count of the enrolment, account.
     tx.touch_failures(user, FailureKey::Method(method)).await?;
-    let tx = match pay(kit, tx, attempt, FailureKey::Enrolment(method), call).await? {
-        Ok(tx) => tx,
-        Err(outcome) => return Ok(outcome),
+    let tx = pay(kit, tx, user, FailureKey::Enrolment(method), Some(attempt), call).await?;
+    let account = tx.lock_account(user).await?.filter(|account| challenge::is_open_for(&attempt.challenge, account));
+    let Some(account) = account else {
+        return Err(Stop::Over);
     };
-    let account = tx.lock_account(user).await?;
-    if !account.is_some_and(|account| is_open_for(attempt, &account)) {
-        return Ok(Outcome::Over);
-    }
-    let live = tx.find_live_session(caller.session).await?.filter(|live| live.session.is_alive(call.now));
-    let Some(live) = live else {
-        return Ok(Outcome::NotJudged(Refusal::Unauthenticated));
+    let Some(spent) = spent else {
+        return refuse(tx, EventKind::CodeFail, user, Some(method), call).await;
     };
-    let asked_for = request.method.is_none_or(|method| method == pending.method);
-    let verdict = factor::of(pending.method).judge(&request.code, &pending.data, 0, call.now)?;
-    let Verdict::Right { spent } = verdict else {
-        return refuse(tx, pending, call).await;
-    };
-    if !asked_for {
-        return refuse(tx, pending, call).await;
-    }
+    let factors = tx.factors(user).await?;
+    has_room(&factors, method, pending.replaces).map_err(Stop::NotJudged)?;
     if tx.spend_challenge(&attempt.taken.hash, attempt.taken.end_time).await? == Swap::Stale {
         return record_lost(kit, tx, user, method, call).await;
     }
-    let proof = confirm(&tx, pending, spent, &live, call).await?;
-    let Some(proof) = proof else {
-        return Ok(Outcome::NotJudged(Refusal::Unauthenticated));
+    let is_first = !has_factor(&factors);
+    let set = set.filter(|_| is_first);
+    add(&tx, &account, pending, spent, set.as_ref(), call).await?;
+    let remaining = match &set {
+        Some(set) => u32::try_from(set.codes.len()).unwrap_or(u32::MAX),
+        None => backup_codes_remaining(&factors)?,
     };
-    tx.commit().await?;
-    let mut session = live.session;
-    session.proof = proof;
-    Ok(Outcome::Right(kit.tokens(&session, live.role, None, call)?))
+    let tokens = admit(kit, tx, &account, pending, is_first, call).await?;
+    let backup_codes = set.map(|set| set.codes).unwrap_or_default();
+    Ok(Confirmed { tokens, backup_codes, backup_codes_remaining: remaining })
 }
 
-/// Adds the factor and lets the session stand as proven by it. None = the session has ended meanwhile.
-async fn confirm(
+/// What the code uses up; None = it is wrong.
+fn judge(pending: &PendingEnrolment, request: &VerifyRequest, call: &Call) -> Result<Option<i64>, Error> {
+    let answer = Answer { input: Secret::new(request.code.clone()), hash: None };
+    let verdict = factor::of(pending.method).judge(&answer, &pending.data, 0, call.now)?;
+    let asked_for = request.method.is_none_or(|method| method == pending.method);
+    Ok(match verdict {
+        Verdict::Right { spend: Spend::UpTo(spent) } if asked_for => Some(spent),
+        Verdict::Right { .. } | Verdict::Wrong | Verdict::Replay => None,
+    })
+}
+
+/// The backup codes that come with the first factor. Hashing them takes a while, so it is done before the transaction.
+async fn first_backup_codes(kit: &Kit, attempt: &Attempt, call: &Call) -> Result<Option<Set>, Stop> {
+    let user = attempt.challenge.user;
+    let has_factor = has_factor(&kit.store.factors(user).await?);
+    let locked_until = kit.store.locked_until(user, FailureKey::Enrolment(Method::Totp)).await?;
+    let is_locked = locked_until.is_some_and(|until| until > call.now);
+    if has_factor || is_locked || !policy::gives_backup_codes(&kit.settings()) {
+        return Ok(None);
+    }
+    Ok(Some(backup_code::generate(&kit.hasher).await?))
+}
+
+/// Adds the factor, and with it the backup codes; takes the one that it replaces away.
+async fn add(
     tx: &Tx,
+    account: &Account,
     pending: &PendingEnrolment,
     spent: i64,
-    live: &LiveSession,
+    set: Option<&Set>,
     call: &Call,
-) -> Result<Option<Proof>, Error> {
-    let (user, method, session) = (pending.user, pending.method, live.session.id);
-    let is_first = tx.count_factors(user).await? == 0;
+) -> Result<(), Stop> {
+    let (user, method) = (account.id, pending.method);
+    if let Some(replaced) = pending.replaces {
+        if tx.delete_factor(user, replaced).await? == Swap::Stale {
+            return Err(Stop::NotJudged(Refusal::NotFound));
+        }
+        tx.record(&Event::of(EventKind::FactorDeleted, user, &call.origin).method(method), call.now).await?;
+    }
     let id = FactorId::new(call.now);
     let new = NewFactor { id, user, method, label: &pending.label, data: &pending.data, spent };
     tx.insert_factor(&new, call.now).await?;
+    tx.record(&Event::of(EventKind::FactorCreated, user, &call.origin).method(method), call.now).await?;
+    if let Some(set) = set {
+        insert_backup_codes(tx, account, set, call).await?;
+    }
     tx.clear_failures(user, FailureKey::Enrolment(method)).await?;
     tx.clear_failures(user, FailureKey::Method(method)).await?;
     if tx.raise_security_version(user).await? == Swap::Stale {
-        return Ok(None);
+        return Err(Stop::Over);
     }
-    if is_first {
-        // Whoever got in with the password alone is out.
-        tx.delete_sessions(user, Some(session)).await?;
-    }
-    let amr = live.session.proof.amr.with(factor::of(method).amr());
-    let proof = Proof { auth_time: call.now, amr, acr: Acr::Two };
-    if tx.save_proof(session, &proof).await? == Swap::Stale {
-        return Ok(None);
-    }
-    let event = Event::of(EventKind::FactorCreated, user, &call.origin).session(session).method(method);
-    tx.record(&event, call.now).await?;
-    Ok(Some(proof))
+    Ok(())
 }
 
-async fn refuse(tx: Tx, pending: &PendingEnrolment, call: &Call) -> Result<Outcome, Error> {
-    let event =
-        Event::of(EventKind::CodeFail, pending.user, &call.origin).method(pending.method).reason("INVALID_CODE");
-    tx.record(&event, call.now).await?;
+/// Puts a set of backup codes in the place of the one before.
+pub(in crate::flow) async fn insert_backup_codes(
+    tx: &Tx,
+    account: &Account,
+    set: &Set,
+    call: &Call,
+) -> Result<(), Error> {
+    let (user, method) = (account.id, Method::BackupCode);
+    tx.ensure_failures(user, FailureKey::Method(method)).await?;
+    tx.delete_factors(user, Some(method)).await?;
+    let id = FactorId::new(call.now);
+    tx.insert_factor(&NewFactor { id, user, method, label: "", data: &set.data, spent: 0 }, call.now).await?;
+    tx.record(&Event::of(EventKind::BackupCodesCreated, user, &call.origin).method(method), call.now).await
+}
+
+/// Lets the session that began the enrolment stand as proven by the factor, or opens one for an enrolment token; and commits.
+async fn admit(
+    kit: &Kit,
+    tx: Tx,
+    account: &Account,
+    pending: &PendingEnrolment,
+    is_first: bool,
+    call: &Call,
+) -> Result<Tokens, Stop> {
+    let words = factor::of(pending.method).amr();
+    let (session, refresh_token) = match pending.opener {
+        Opener::Session(id) => (lift(&tx, id, words, call).await?, None),
+        Opener::EnrolmentToken(token) => {
+            // The token is spent like a challenge: it gives one session.
+            let end_time = call.now.plus(challenge::ENROLMENT_TOKEN_LIFE);
+            if tx.spend_challenge(&token, end_time).await? == Swap::Stale {
+                return Err(Stop::Over);
+            }
+            let proof = Proof { auth_time: call.now, amr: Amr::password().with(words), acr: Acr::Two };
+            let (session, refresh) = kit.open_session(&tx, account.id, proof, call).await?;
+            let event = Event::of(EventKind::LoginSuccess, account.id, &call.origin);
+            tx.record(&event.session(session.id).method(pending.method), call.now).await?;
+            (session, Some(refresh.to_text()))
+        }
+    };
+    if is_first {
+        // Whoever got in with the password alone is out.
+        tx.delete_sessions(account.id, Some(session.id)).await?;
+    }
     tx.commit().await?;
-    Ok(Outcome::Refused)
+    Ok(kit.tokens(&session, account.role, refresh_token, call)?)
+}
+
+async fn lift(tx: &Tx, id: SessionId, words: &[&str], call: &Call) -> Result<Session, Stop> {
+    let live = tx.find_live_session(id).await?.filter(|live| live.session.is_alive(call.now));
+    let Some(live) = live else {
+        return Err(Stop::NotJudged(Refusal::Unauthenticated));
+    };
+    let mut session = live.session;
+    session.proof = Proof { auth_time: call.now, amr: session.proof.amr.with(words), acr: Acr::Two };
+    if tx.save_proof(id, &session.proof).await? == Swap::Stale {
+        return Err(Stop::NotJudged(Refusal::Unauthenticated));
+    }
+    Ok(session)
 }

@@ -1,9 +1,13 @@
 //! The rows, as sea-orm sees them. They never leave `store`.
 
 pub mod audit_event;
+pub mod bucket;
 pub mod factor;
 pub mod factor_failure;
 pub mod key_check;
+pub mod known_network;
+pub mod password_token;
 pub mod session;
+pub mod setting;
 pub mod spent_challenge;
 pub mod user;

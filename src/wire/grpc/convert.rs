@@ -1,9 +1,12 @@
 //! Words of the domain in words of the wire, and back.
 
+use std::str::FromStr;
+
 use crate::{
     clock::Timestamp,
     error::Refusal,
     model::{EnrolledFactor, Method, Purpose, Role},
+    secret::Secret,
     token::access::Claims,
     wire::pb,
 };
@@ -13,6 +16,7 @@ pub fn method(number: i32) -> Result<Option<Method>, Refusal> {
     match pb::Method::try_from(number) {
         Ok(pb::Method::Unspecified) => Ok(None),
         Ok(pb::Method::Totp) => Ok(Some(Method::Totp)),
+        Ok(pb::Method::BackupCode) => Ok(Some(Method::BackupCode)),
         Err(_) => Err(Refusal::field("method", format!("{number} is no method."))),
     }
 }
@@ -21,6 +25,7 @@ impl From<Method> for pb::Method {
     fn from(method: Method) -> Self {
         match method {
             Method::Totp => Self::Totp,
+            Method::BackupCode => Self::BackupCode,
         }
     }
 }
@@ -30,6 +35,8 @@ impl From<Purpose> for pb::Purpose {
         match purpose {
             Purpose::Login => Self::Login,
             Purpose::Enrolment => Self::Enrollment,
+            Purpose::StepUp => Self::StepUp,
+            Purpose::PasswordReset => Self::PasswordReset,
         }
     }
 }
@@ -72,6 +79,29 @@ impl From<Claims> for pb::AccessTokenClaims {
             role: claims.role,
         }
     }
+}
+
+/// Methods, as numbers of the wire.
+pub fn methods(methods: Vec<Method>) -> Vec<i32> {
+    methods.into_iter().map(|method| pb::Method::from(method).into()).collect()
+}
+
+/// An id that may be left out.
+pub fn id<T: FromStr<Err = &'static str>>(field: &'static str, text: &str) -> Result<Option<T>, Refusal> {
+    match text {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|problem| Refusal::field(field, problem)),
+    }
+}
+
+/// Secrets, on their way out.
+pub fn exposed(secrets: &[Secret<String>]) -> Vec<String> {
+    secrets.iter().map(|secret| secret.expose().clone()).collect()
+}
+
+/// A count.
+pub fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 /// A moment.

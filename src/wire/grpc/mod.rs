@@ -18,15 +18,16 @@ use tonic::{
 pub use health::{Health, probe};
 
 use super::{
-    caller::{Caller, Rules},
+    caller::Rules,
     guard::Guard,
     pb::{self, session_service_server::SessionServiceServer, two_fa_service_server::TwoFaServiceServer},
     status,
 };
 use crate::{
     clock::Clock,
-    error::Error,
+    error::{Error, Refusal},
     flow::{Call, Kit},
+    model::{Caller, Principal},
 };
 
 /// Bytes of a message.
@@ -120,7 +121,17 @@ impl<T> Admitted<T> {
     }
 }
 
-/// The status of an error, for the call that it ends.
-fn refuse(call: &Call) -> impl Fn(Error) -> Status + '_ {
-    |error| status::of(error, &call.origin.request_id)
+impl<T> Admitted<T> {
+    /// The user who calls.
+    fn principal(&self) -> Result<&Principal, Status> {
+        match &self.caller {
+            Caller::User(principal) => Ok(principal),
+            Caller::Anonymous | Caller::Enrollee(_) => Err(status::refused(&Refusal::Unauthenticated)),
+        }
+    }
+
+    /// The status of an error that ends this call.
+    fn refuse(&self, error: impl Into<Error>) -> Status {
+        status::of(error.into(), &self.call.origin.request_id)
+    }
 }

@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{Admitted, convert::timestamp, refuse};
+use super::{
+    Admitted,
+    convert::{id, methods, timestamp},
+};
 use crate::{
     error::Refusal,
-    flow::{self, Kit, TokenJudgement},
+    flow::{self, InCall, Kit, PasswordSet, TokenJudgement},
+    model::{Caller, SessionDetails, SessionId},
     secret::Secret,
+    token::keys::PublicKey,
     wire::{caller, pb, status},
 };
 
@@ -31,13 +36,14 @@ impl pb::session_service_server::SessionService for Session {
         request: Request<pb::RefreshSessionRequest>,
     ) -> Result<Response<pb::RefreshSessionResponse>, Status> {
         let bearer = caller::bearer(request.metadata().as_ref());
-        let Admitted { call, message, .. } = Admitted::from_request(request)?;
-        let token = match message.refresh_token {
+        let mut admitted = Admitted::from_request(request)?;
+        let token = match std::mem::take(&mut admitted.message.refresh_token) {
             token if token.is_empty() => bearer.and_then(|token| token.ok_or(Refusal::Unauthenticated)),
             token => Ok(Secret::new(token)),
         };
         let token = token.map_err(|refusal| status::refused(&refusal))?;
-        let tokens = flow::refresh_session(&self.kit, &token, &call).await.map_err(refuse(&call))?;
+        let tokens = flow::refresh_session(&self.kit, &token, &admitted.call).await;
+        let tokens = tokens.map_err(|error| admitted.refuse(error))?;
         Ok(Response::new(pb::RefreshSessionResponse {
             access_token: tokens.access_token.expose().clone(),
             refresh_token: tokens.refresh_token.map(|token| token.expose().clone()).unwrap_or_default(),
@@ -50,32 +56,67 @@ impl pb::session_service_server::SessionService for Session {
         &self,
         request: Request<pb::EndSessionRequest>,
     ) -> Result<Response<pb::EndSessionResponse>, Status> {
-        let Admitted { call, caller, message } = Admitted::from_request(request)?;
-        let principal = caller.principal().map_err(|refusal| status::refused(&refusal))?;
-        flow::end_session(&self.kit, principal, message.all, &call).await.map_err(refuse(&call))?;
+        let admitted = Admitted::from_request(request)?;
+        let ended = match &admitted.caller {
+            Caller::Enrollee(enrollee) => flow::end_enrolment_token(&self.kit, enrollee, &admitted.call).await,
+            Caller::User(principal) => {
+                flow::end_session(&self.kit, principal, admitted.message.all, &admitted.call).await
+            }
+            Caller::Anonymous => Err(Refusal::Unauthenticated.into()),
+        };
+        ended.map_err(|error| admitted.refuse(error))?;
         Ok(Response::new(pb::EndSessionResponse {}))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<pb::ListSessionsRequest>,
+    ) -> Result<Response<pb::ListSessionsResponse>, Status> {
+        let admitted = Admitted::from_request(request)?;
+        let principal = admitted.principal()?;
+        let (size, token) = (admitted.message.page_size, &admitted.message.page_token);
+        let page = flow::list_sessions(&self.kit, principal, size, token, &admitted.call).await;
+        let page = page.map_err(|error| admitted.refuse(error))?;
+        Ok(Response::new(pb::ListSessionsResponse {
+            sessions: page.sessions.into_iter().map(|details| shown(details, principal.session)).collect(),
+            next_page_token: page.next.map(|id| id.to_string()).unwrap_or_default(),
+        }))
+    }
+
+    async fn delete_session(
+        &self,
+        request: Request<pb::DeleteSessionRequest>,
+    ) -> Result<Response<pb::DeleteSessionResponse>, Status> {
+        let admitted = Admitted::from_request(request)?;
+        let session = id("session_id", &admitted.message.session_id).and_then(|session| {
+            session.ok_or_else(|| Refusal::field("session_id", "must name a session of ListSessions."))
+        });
+        let session = session.map_err(|refusal| admitted.refuse(refusal))?;
+        let ended = flow::delete_session(&self.kit, admitted.principal()?, session, &admitted.call).await;
+        ended.map_err(|error| admitted.refuse(error))?;
+        Ok(Response::new(pb::DeleteSessionResponse {}))
     }
 
     async fn validate_access_token(
         &self,
         request: Request<pb::ValidateAccessTokenRequest>,
     ) -> Result<Response<pb::ValidateAccessTokenResponse>, Status> {
-        let Admitted { call, message, .. } = Admitted::from_request(request)?;
-        let token = Secret::new(message.access_token);
-        let judgement = flow::validate_access_token(&self.kit, token.expose(), &call).await.map_err(refuse(&call))?;
-        let (status, user_id, claims) = match judgement {
+        let mut admitted = Admitted::from_request(request)?;
+        let token = Secret::new(std::mem::take(&mut admitted.message.access_token));
+        let judgement = flow::validate_access_token(&self.kit, token.expose(), &admitted.call).await;
+        let (status, user_id, claims) = match judgement.map_err(|error| admitted.refuse(error))? {
             TokenJudgement::Authenticated(claims) => {
                 (pb::TokenStatus::Authenticated, claims.sub.to_string(), Some(claims.into()))
             }
             TokenJudgement::Unauthenticated => (pb::TokenStatus::Unauthenticated, String::new(), None),
+            TokenJudgement::Requires2fa(user) => (pb::TokenStatus::Requires2fa, user.to_string(), None),
             TokenJudgement::UserBlocked(user) => (pb::TokenStatus::UserBlocked, user.to_string(), None),
         };
         Ok(Response::new(pb::ValidateAccessTokenResponse { status: status.into(), user_id, claims }))
     }
 
     async fn get_jwks(&self, _: Request<pb::GetJwksRequest>) -> Result<Response<pb::GetJwksResponse>, Status> {
-        let keys = self.kit.access.public_keys().into_iter();
-        let jwk = |key: crate::token::keys::PublicKey| pb::Jwk {
+        let jwk = |key: PublicKey| pb::Jwk {
             kty: "OKP".to_owned(),
             crv: "Ed25519".to_owned(),
             x: key.x,
@@ -83,21 +124,82 @@ impl pb::session_service_server::SessionService for Session {
             r#use: "sig".to_owned(),
             alg: "EdDSA".to_owned(),
         };
-        Ok(Response::new(pb::GetJwksResponse { keys: keys.map(jwk).collect() }))
+        let keys = self.kit.access.public_keys().into_iter().map(jwk).collect();
+        Ok(Response::new(pb::GetJwksResponse { keys }))
     }
 
     async fn get_current_user(
         &self,
         request: Request<pb::GetCurrentUserRequest>,
     ) -> Result<Response<pb::GetCurrentUserResponse>, Status> {
-        let Admitted { call, caller, .. } = Admitted::from_request(request)?;
-        let principal = caller.principal().map_err(|refusal| status::refused(&refusal))?;
-        let account = flow::current_user(&self.kit, principal).await.map_err(refuse(&call))?;
+        let admitted = Admitted::from_request(request)?;
+        let account = flow::current_user(&self.kit, admitted.principal()?).await;
+        let account = account.map_err(|error| admitted.refuse(error))?;
         Ok(Response::new(pb::GetCurrentUserResponse {
             user_id: account.id.to_string(),
             email: account.email.typed().to_owned(),
             role: pb::Role::from(account.role).into(),
             create_time: Some(timestamp(account.create_time)),
         }))
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<pb::ChangePasswordRequest>,
+    ) -> Result<Response<pb::ChangePasswordResponse>, Status> {
+        let mut admitted = Admitted::from_request(request)?;
+        let message = std::mem::take(&mut admitted.message);
+        let wanted = flow::ChangePasswordRequest {
+            current_password: Secret::new(message.current_password),
+            new_password: Secret::new(message.new_password),
+            proof: InCall { code: message.code, challenge_id: message.challenge_id },
+        };
+        let changed = flow::change_password(&self.kit, admitted.principal()?, &wanted, &admitted.call).await;
+        changed.map_err(|error| admitted.refuse(error))?;
+        let text = "The password is changed. Every other session of the account has ended.";
+        Ok(Response::new(pb::ChangePasswordResponse { message: text.to_owned() }))
+    }
+
+    async fn set_password(
+        &self,
+        request: Request<pb::SetPasswordRequest>,
+    ) -> Result<Response<pb::SetPasswordResponse>, Status> {
+        let mut admitted = Admitted::from_request(request)?;
+        let message = std::mem::take(&mut admitted.message);
+        let wanted = flow::SetPasswordRequest {
+            token: Secret::new(message.token),
+            new_password: Secret::new(message.new_password),
+            code: message.code,
+            challenge_id: message.challenge_id,
+        };
+        let set = flow::set_password(&self.kit, &wanted, &admitted.call).await;
+        Ok(Response::new(match set.map_err(|error| admitted.refuse(error))? {
+            PasswordSet::Done => pb::SetPasswordResponse {
+                message: "The password is set. Sign in with it.".to_owned(),
+                ..Default::default()
+            },
+            PasswordSet::Challenge(challenge) => pb::SetPasswordResponse {
+                message: "2FA required".to_owned(),
+                two_fa_required: true,
+                challenge_id: challenge.handle.to_text(),
+                methods: methods(challenge.methods),
+                expire_time: Some(timestamp(challenge.end_time)),
+            },
+        }))
+    }
+}
+
+fn shown(details: SessionDetails, current: SessionId) -> pb::Session {
+    let proof = &details.session.proof;
+    pb::Session {
+        session_id: details.session.id.to_string(),
+        current: details.session.id == current,
+        create_time: Some(timestamp(details.create_time)),
+        refresh_time: details.refresh_time.map(timestamp),
+        expire_time: Some(timestamp(details.session.idle_end_time)),
+        source: details.source,
+        user_agent: details.user_agent,
+        amr: proof.amr.words().to_vec(),
+        acr: proof.acr.urn().to_owned(),
     }
 }

@@ -6,15 +6,13 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admitted,
-    convert::{method, timestamp},
-    refuse,
+    convert::{count, exposed, id, method, methods, timestamp},
 };
 use crate::{
-    error::Refusal,
-    flow::{self, Kit, SignIn, Tokens},
-    model::{Method, Purpose},
+    flow::{self, InCall, Kit, SignIn, Tokens, What},
+    model::Purpose,
     secret::Secret,
-    wire::{pb, status},
+    wire::pb,
 };
 
 /// The service.
@@ -35,16 +33,24 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
         &self,
         request: Request<pb::LocalAuthRequest>,
     ) -> Result<Response<pb::LocalAuthResponse>, Status> {
-        let Admitted { call, message, .. } = Admitted::from_request(request)?;
-        let password = Secret::new(message.password);
-        let sign_in = flow::local_auth(&self.kit, &message.email, &password, &call).await.map_err(refuse(&call))?;
-        Ok(Response::new(match sign_in {
+        let mut admitted = Admitted::from_request(request)?;
+        let password = Secret::new(std::mem::take(&mut admitted.message.password));
+        let sign_in = flow::local_auth(&self.kit, &admitted.message.email, &password, &admitted.call).await;
+        Ok(Response::new(match sign_in.map_err(|error| admitted.refuse(error))? {
             SignIn::Tokens(tokens) => signed_in(&tokens),
-            SignIn::Challenge { id, methods, end_time } => pb::LocalAuthResponse {
+            SignIn::Challenge(challenge) => pb::LocalAuthResponse {
                 message: "2FA required".to_owned(),
                 two_fa_required: true,
-                challenge_id: id.to_text(),
-                methods: methods.into_iter().map(|method| pb::Method::from(method).into()).collect(),
+                challenge_id: challenge.handle.to_text(),
+                methods: methods(challenge.methods),
+                expire_time: Some(timestamp(challenge.end_time)),
+                ..Default::default()
+            },
+            SignIn::Enrolment { token, end_time } => pb::LocalAuthResponse {
+                message: "A second factor is required. Enrol one: Enable and Verify, with the enrolment token as Bearer token."
+                    .to_owned(),
+                enrollment_required: true,
+                enrollment_token: token.to_text(),
                 expire_time: Some(timestamp(end_time)),
                 ..Default::default()
             },
@@ -52,14 +58,17 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
     }
 
     async fn enable(&self, request: Request<pb::EnableRequest>) -> Result<Response<pb::EnableResponse>, Status> {
-        let Admitted { call, caller, message } = Admitted::from_request(request)?;
-        let principal = caller.principal().map_err(|refusal| status::refused(&refusal))?;
-        let method = method(message.method).map_err(|refusal| status::refused(&refusal))?;
-        let wanted = flow::EnableRequest { method: method.unwrap_or(Method::Totp), label: message.label };
-        let enabled = flow::enable(&self.kit, principal, wanted, &call).await.map_err(refuse(&call))?;
+        let mut admitted = Admitted::from_request(request)?;
+        let wanted = flow::EnableRequest {
+            method: method(admitted.message.method).map_err(|refusal| admitted.refuse(refusal))?,
+            replaces: id("factor_id", &admitted.message.factor_id).map_err(|refusal| admitted.refuse(refusal))?,
+            label: std::mem::take(&mut admitted.message.label),
+        };
+        let enabled = flow::enable(&self.kit, &admitted.caller, wanted, &admitted.call).await;
+        let enabled = enabled.map_err(|error| admitted.refuse(error))?;
         Ok(Response::new(pb::EnableResponse {
             method: pb::Method::from(enabled.method).into(),
-            challenge_id: enabled.id.to_text(),
+            challenge_id: enabled.handle.to_text(),
             qr_code: enabled.enrolment.qr_code.expose().clone(),
             secret: enabled.enrolment.secret.expose().clone(),
             otpauth_uri: enabled.enrolment.uri.expose().clone(),
@@ -69,13 +78,23 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
     }
 
     async fn verify(&self, request: Request<pb::VerifyRequest>) -> Result<Response<pb::VerifyResponse>, Status> {
-        let Admitted { call, caller, message } = Admitted::from_request(request)?;
-        let method = method(message.method).map_err(|refusal| status::refused(&refusal))?;
-        let answer = flow::VerifyRequest { code: message.code, challenge_id: message.challenge_id, method };
-        let verified = flow::verify(&self.kit, caller.find_principal(), &answer, &call).await.map_err(refuse(&call))?;
+        let mut admitted = Admitted::from_request(request)?;
+        let answer = flow::VerifyRequest {
+            method: method(admitted.message.method).map_err(|refusal| admitted.refuse(refusal))?,
+            code: std::mem::take(&mut admitted.message.code),
+            challenge_id: std::mem::take(&mut admitted.message.challenge_id),
+        };
+        let verified = flow::verify(&self.kit, &admitted.caller, &answer, &admitted.call).await;
+        let verified = verified.map_err(|error| admitted.refuse(error))?;
         let text = match verified.purpose {
             Purpose::Login => "You are signed in.",
-            Purpose::Enrolment => "Two-factor authentication is on. Sign-in asks for a code from now on.",
+            Purpose::Enrolment if verified.backup_codes.is_empty() => "The factor is confirmed.",
+            Purpose::Enrolment => {
+                "Two-factor authentication is on. Sign-in asks for a code from now on. Keep the backup codes in a safe place: they \
+                 are not shown again."
+            }
+            Purpose::StepUp => "The second factor is proven.",
+            Purpose::PasswordReset => "",
         };
         Ok(Response::new(pb::VerifyResponse {
             message: text.to_owned(),
@@ -84,19 +103,83 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
             refresh_token: refresh_token(&verified.tokens),
             token_type: "Bearer".to_owned(),
             expires_in: verified.tokens.expires_in,
+            backup_codes: exposed(&verified.backup_codes),
+            backup_codes_remaining: count(verified.backup_codes_remaining),
         }))
+    }
+
+    async fn generate_backup_codes(
+        &self,
+        request: Request<pb::GenerateBackupCodesRequest>,
+    ) -> Result<Response<pb::GenerateBackupCodesResponse>, Status> {
+        let mut admitted = Admitted::from_request(request)?;
+        let proof = InCall {
+            code: std::mem::take(&mut admitted.message.code),
+            challenge_id: std::mem::take(&mut admitted.message.challenge_id),
+        };
+        let codes = flow::generate_backup_codes(&self.kit, admitted.principal()?, &proof, &admitted.call).await;
+        let codes = codes.map_err(|error| admitted.refuse(error))?;
+        Ok(Response::new(pb::GenerateBackupCodesResponse { backup_codes: exposed(&codes) }))
+    }
+
+    async fn disable(&self, request: Request<pb::DisableRequest>) -> Result<Response<pb::DisableResponse>, Status> {
+        let mut admitted = Admitted::from_request(request)?;
+        let method = method(admitted.message.method).map_err(|refusal| admitted.refuse(refusal))?;
+        let factor = id("factor_id", &admitted.message.factor_id).map_err(|refusal| admitted.refuse(refusal))?;
+        let wanted = flow::DisableRequest {
+            what: factor.map(What::Factor).or(method.map(What::Method)).unwrap_or(What::All),
+            proof: InCall {
+                code: std::mem::take(&mut admitted.message.code),
+                challenge_id: std::mem::take(&mut admitted.message.challenge_id),
+            },
+        };
+        let is_on = flow::disable(&self.kit, admitted.principal()?, &wanted, &admitted.call).await;
+        let text = if is_on.map_err(|error| admitted.refuse(error))? {
+            "Removed. Two-factor authentication is still on."
+        } else {
+            "Two-factor authentication is off. The password is enough to sign in."
+        };
+        Ok(Response::new(pb::DisableResponse { message: text.to_owned() }))
+    }
+
+    async fn create_challenge(
+        &self,
+        request: Request<pb::CreateChallengeRequest>,
+    ) -> Result<Response<pb::CreateChallengeResponse>, Status> {
+        let admitted = Admitted::from_request(request)?;
+        let method = method(admitted.message.method).map_err(|refusal| admitted.refuse(refusal))?;
+        let challenge = flow::create_challenge(&self.kit, admitted.principal()?, method, &admitted.call).await;
+        let challenge = challenge.map_err(|error| admitted.refuse(error))?;
+        Ok(Response::new(pb::CreateChallengeResponse {
+            message: "2FA required".to_owned(),
+            two_fa_required: true,
+            challenge_id: challenge.handle.to_text(),
+            methods: methods(challenge.methods),
+            expire_time: Some(timestamp(challenge.end_time)),
+        }))
+    }
+
+    async fn send_code(&self, request: Request<pb::SendCodeRequest>) -> Result<Response<pb::SendCodeResponse>, Status> {
+        let admitted = Admitted::from_request(request)?;
+        method(admitted.message.method).map_err(|refusal| admitted.refuse(refusal))?;
+        let challenge_id = &admitted.message.challenge_id;
+        let sent = flow::send_code(&self.kit, &admitted.caller, challenge_id, &admitted.call).await;
+        sent.map_err(|error| admitted.refuse(error))?;
+        Ok(Response::new(pb::SendCodeResponse { message: "A code is on its way.".to_owned() }))
     }
 
     async fn get_two_fa_status(
         &self,
         request: Request<pb::GetTwoFaStatusRequest>,
     ) -> Result<Response<pb::GetTwoFaStatusResponse>, Status> {
-        let Admitted { call, caller, .. } = Admitted::from_request(request)?;
-        let principal = caller.principal().map_err(|refusal: Refusal| status::refused(&refusal))?;
-        let status = flow::two_fa_status(&self.kit, principal).await.map_err(refuse(&call))?;
+        let admitted = Admitted::from_request(request)?;
+        let status = flow::two_fa_status(&self.kit, &admitted.caller).await;
+        let status = status.map_err(|error| admitted.refuse(error))?;
         Ok(Response::new(pb::GetTwoFaStatusResponse {
-            enabled: !status.factors.is_empty(),
+            enabled: status.enabled,
+            required: status.required,
             factors: status.factors.into_iter().map(Into::into).collect(),
+            backup_codes_remaining: count(status.backup_codes_remaining),
         }))
     }
 }

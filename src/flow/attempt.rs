@@ -1,0 +1,155 @@
+//! Challenges: opened, an attempt taken before anything is judged, and settled by how the judging ended.
+
+use super::{Call, Kit};
+use crate::{
+    challenge,
+    clock::Timestamp,
+    ephemeral::{NewEntry, Shelf, Taken},
+    error::{Error, Refusal},
+    model::{Challenge, Handle, HandleKind, Method, Offer, Subject, UserId},
+};
+
+/// A challenge as its user sees it.
+pub struct OpenChallenge {
+    /// Names it.
+    pub handle: Handle,
+    /// The methods that answer it, the default first.
+    pub methods: Vec<Method>,
+    /// When it ends.
+    pub end_time: Timestamp,
+}
+
+/// A challenge of which an attempt is taken.
+pub(super) struct Attempt {
+    pub(super) shelf: Shelf,
+    pub(super) taken: Taken,
+    pub(super) challenge: Challenge,
+}
+
+/// Why the judging of a code did not end well.
+pub(super) enum Stop {
+    /// The code was judged and is refused; that is committed.
+    Refused,
+    /// It was not judged, and the attempt goes back.
+    NotJudged(Refusal),
+    /// The challenge is over.
+    Over,
+    /// A fault.
+    Broken(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(fault: anyhow::Error) -> Self {
+        Self::Broken(fault.into())
+    }
+}
+
+impl Kit {
+    /// Opens something for a user; the oldest of its kind dies when there are too many.
+    pub(super) async fn open(
+        &self,
+        kind: HandleKind,
+        user: UserId,
+        security_version: i64,
+        subject: Subject,
+        call: &Call,
+    ) -> Result<(Handle, Timestamp), Error> {
+        let shelf = challenge::shelf(&self.ring, user)?;
+        let handle = Handle::generate(kind, shelf)?;
+        let end_time = call.now.plus(subject.life());
+        let kind = subject.kind();
+        let challenge = Challenge { user, security_version, subject };
+        let sealed = challenge::seal(&self.ring, &shelf, &handle.hash(), &challenge)?;
+        let entry = NewEntry { kind, hash: handle.hash(), sealed, attempts: challenge::ATTEMPTS, end_time };
+        self.ephemeral.open(shelf, entry, call.now).await?;
+        Ok((handle, end_time))
+    }
+
+    /// Opens a challenge that codes of these offers answer.
+    pub(super) async fn open_challenge(
+        &self,
+        user: UserId,
+        security_version: i64,
+        subject: Subject,
+        call: &Call,
+    ) -> Result<OpenChallenge, Error> {
+        let methods = methods(subject.offers());
+        let (handle, end_time) = self.open(HandleKind::Challenge, user, security_version, subject, call).await?;
+        Ok(OpenChallenge { handle, methods, end_time })
+    }
+
+    /// Takes an attempt of the challenge that a caller names.
+    pub(super) async fn take_attempt(&self, challenge_id: &str, call: &Call) -> Result<Attempt, Error> {
+        let handle = Handle::parse(HandleKind::Challenge, challenge_id).ok_or(Refusal::ChallengeExpired)?;
+        let taken = self.ephemeral.take(handle.shelf(), handle.hash(), call.now).await?;
+        self.attempt(handle.shelf(), taken)
+    }
+
+    /// Takes an attempt of the pending enrolment of a method.
+    pub(super) async fn take_enrolment(&self, user: UserId, method: Method, call: &Call) -> Result<Attempt, Error> {
+        let shelf = challenge::shelf(&self.ring, user)?;
+        let taken = self.ephemeral.take_newest(shelf, challenge::enrolment(method), call.now).await?;
+        self.attempt(shelf, taken)
+    }
+
+    fn attempt(&self, shelf: Shelf, taken: Option<Taken>) -> Result<Attempt, Error> {
+        let taken = taken.ok_or(Refusal::ChallengeExpired)?;
+        let challenge = challenge::open(&self.ring, &shelf, &taken.hash, &taken.sealed)?;
+        Ok(Attempt { shelf, taken, challenge })
+    }
+
+    /// Ends an attempt as the judging ended, and says so.
+    pub(super) async fn settle<T>(
+        &self,
+        attempt: &Attempt,
+        judged: Result<T, Stop>,
+        signed_in: bool,
+    ) -> Result<T, Error> {
+        let (shelf, hash) = (attempt.shelf, attempt.taken.hash);
+        match judged {
+            Ok(value) => {
+                // It is spent in the database: should it stay behind here, it opens nothing.
+                if let Err(fault) = self.ephemeral.close(shelf, hash).await {
+                    tracing::warn!(?fault, "a spent challenge stays in the ephemeral store until it ends");
+                }
+                Ok(value)
+            }
+            Err(Stop::Refused) => Err(Refusal::InvalidCode { signed_in }.into()),
+            Err(Stop::Over) => {
+                self.ephemeral.close(shelf, hash).await?;
+                Err(Refusal::ChallengeExpired.into())
+            }
+            Err(Stop::NotJudged(refusal)) => {
+                self.ephemeral.give_back(shelf, hash).await?;
+                Err(refusal.into())
+            }
+            Err(Stop::Broken(error)) => {
+                // Nothing was answered, so nothing is lost to the user. Whether the failure was counted is the database's.
+                if let Err(second) = self.ephemeral.give_back(shelf, hash).await {
+                    tracing::warn!(?second, "an attempt could not be given back");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What is said of a judgement that no challenge was asked for.
+pub(super) fn without_challenge<T>(judged: Result<T, Stop>) -> Result<T, Error> {
+    judged.map_err(|stop| match stop {
+        Stop::Refused => Refusal::InvalidCode { signed_in: true }.into(),
+        Stop::NotJudged(refusal) => refusal.into(),
+        Stop::Over => Refusal::Unauthenticated.into(),
+        Stop::Broken(error) => error,
+    })
+}
+
+fn methods(offers: &[Offer]) -> Vec<Method> {
+    Method::ALL.into_iter().filter(|method| offers.iter().any(|offer| offer.method == *method)).collect()
+}

@@ -1,0 +1,63 @@
+//! Changes the password of the caller.
+
+use super::{Call, InCall, Kit, local_auth::judge_password};
+use crate::{
+    error::{Error, Refusal},
+    factor::password::{Names, Password},
+    model::{Account, Event, EventKind, Principal},
+    policy,
+    secret::Secret,
+    store::Tx,
+    swap::Swap,
+};
+
+/// The new password, and the proof of the caller: one of three.
+pub struct ChangePasswordRequest {
+    /// The present password; may be empty.
+    pub current_password: Secret<String>,
+    /// The new one.
+    pub new_password: Secret<String>,
+    /// A code; may be empty.
+    pub proof: InCall,
+}
+
+/// Changes the password. Every other session of the account ends.
+pub async fn change_password(
+    kit: &Kit,
+    principal: &Principal,
+    request: &ChangePasswordRequest,
+    call: &Call,
+) -> Result<(), Error> {
+    let account = kit.store.find_account(principal.user).await?.ok_or(Refusal::Unauthenticated)?;
+    let names = Names { service: &kit.service_name, email: &account.email };
+    let new = Password::parse_new(&request.new_password, &names)?;
+    if !principal.is_assured && request.current_password.expose().is_empty() && request.proof.code.is_empty() {
+        let second_factor = crate::model::has_factor(&kit.store.factors(account.id).await?);
+        return Err(Refusal::StepUpRequired { second_factor, max_age: Some(policy::STEP_UP_AGE) }.into());
+    }
+    let hash = new.hash(&kit.hasher).await?;
+    let (tx, account) = prove(kit, principal, &account, request, call).await?;
+    if tx.save_password_hash(account.id, &hash).await? == Swap::Stale {
+        return Err(Refusal::Unauthenticated.into());
+    }
+    tx.delete_sessions(account.id, Some(principal.session)).await?;
+    tx.delete_password_tokens(account.id).await?;
+    let event = Event::of(EventKind::PasswordChange, account.id, &call.origin).session(principal.session);
+    tx.record(&event, call.now).await?;
+    tx.commit().await
+}
+
+/// Judges the present password or the code, whichever is there; else the session is proven as it must be.
+async fn prove(
+    kit: &Kit,
+    principal: &Principal,
+    account: &Account,
+    request: &ChangePasswordRequest,
+    call: &Call,
+) -> Result<(Tx, Account), Error> {
+    if !request.current_password.expose().is_empty() {
+        return judge_password(kit, account, &request.current_password, call).await;
+    }
+    let (tx, account, _) = request.proof.prove(kit, principal, call).await?;
+    Ok((tx, account))
+}

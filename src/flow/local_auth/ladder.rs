@@ -1,0 +1,78 @@
+//! Wrong passwords are counted per account and network, and for networks that never signed in to the account together, before a
+//! password is looked at. A name that has no account is counted as one that has.
+
+use crate::{
+    error::{Error, Refusal},
+    flow::{Call, Kit},
+    limit,
+    model::Email,
+    seal::KeyRing,
+    store::{Bucket, Tx},
+    swap::Swap,
+};
+
+/// What a try has paid.
+pub(super) struct Ladder {
+    own: Bucket,
+    strangers: Option<Bucket>,
+    network: [u8; 32],
+}
+
+impl Ladder {
+    /// Pays for a try; refuses while there is to be waited.
+    pub(super) async fn pay(kit: &Kit, email: &Email, call: &Call) -> Result<Self, Error> {
+        let name = email.canonical().as_bytes();
+        let mut place = name.to_vec();
+        place.push(0);
+        place.extend_from_slice(&limit::network(call.origin.source));
+        let network = kit.ring.index("known network", &place)?;
+        let owner = owner(&kit.ring, email)?;
+        let own = Bucket { hash: kit.ring.index("password ladder", &place)?, owner };
+        let is_known = kit.store.is_known_network(&network, call.now).await?;
+        let strangers = Bucket { hash: kit.ring.index("password strangers", name)?, owner };
+        let strangers = (!is_known).then_some(strangers);
+
+        let tx = kit.store.begin().await?;
+        let rungs = limit::password_rungs(call.now);
+        if tx.pay_ladder(&own, &rungs, limit::PASSWORD_QUIET, call.now).await? == Swap::Stale {
+            tx.roll_back().await?;
+            let waits = kit.store.bucket_waits(&own.hash).await?;
+            let retry_after = waits.and_then(|(locked_until, _)| limit::wait(locked_until, call.now));
+            return Err(Refusal::RateLimited { retry_after }.into());
+        }
+        if let Some(strangers) = &strangers
+            && tx.pay_window(strangers, limit::STRANGERS, call.now).await? == Swap::Stale
+        {
+            tx.roll_back().await?;
+            let waits = kit.store.bucket_waits(&strangers.hash).await?;
+            let retry_after = waits.and_then(|(_, end_time)| limit::wait(end_time, call.now));
+            return Err(Refusal::RateLimited { retry_after }.into());
+        }
+        tx.commit().await?;
+        Ok(Self { own, strangers, network })
+    }
+
+    /// The password was not looked at.
+    pub(super) async fn refund(&self, kit: &Kit) -> Result<(), Error> {
+        let tx = kit.store.begin().await?;
+        tx.refund_bucket(&self.own.hash).await?;
+        if let Some(strangers) = &self.strangers {
+            tx.refund_bucket(&strangers.hash).await?;
+        }
+        tx.commit().await
+    }
+
+    /// The password was right: from now on its network is no stranger.
+    pub(super) async fn clear(&self, tx: &Tx, call: &Call) -> Result<(), Error> {
+        tx.clear_bucket(&self.own.hash).await?;
+        if let Some(strangers) = &self.strangers {
+            tx.refund_bucket(&strangers.hash).await?;
+        }
+        tx.remember_network(&self.network, call.now.plus(limit::NETWORK_MEMORY)).await
+    }
+}
+
+/// The owner of every bucket of a name.
+pub(in crate::flow) fn owner(ring: &KeyRing, email: &Email) -> anyhow::Result<[u8; 32]> {
+    ring.index("password owner", email.canonical().as_bytes())
+}

@@ -1,0 +1,285 @@
+//! Judges a code of an enrolled factor, and leaves the transaction open for what the code is good for. The one place where that
+//! is done.
+//!
+//! The order is what keeps it safe: a failure is paid before the code is looked at, and what the code stands for is used up by
+//! one conditional statement of the same transaction.
+
+use super::{
+    Call, Kit,
+    attempt::{Attempt, Stop, without_challenge},
+};
+use crate::{
+    challenge,
+    error::{Error, Refusal},
+    factor::{self, Answer, Stretch, Verdict},
+    hash::Queue,
+    limit,
+    model::{Account, Caller, EnrolledFactor, Event, EventKind, FailureKey, Method, Principal, Spend, Subject, UserId},
+    policy,
+    secret::Secret,
+    store::Tx,
+    swap::Swap,
+};
+
+/// A code, and which method it is of.
+pub(super) struct Code<'a> {
+    /// As the user typed it.
+    pub(super) input: &'a str,
+    /// The method; None = told from the code.
+    pub(super) method: Option<Method>,
+}
+
+/// A right code, and the open transaction in which it is used up.
+pub(super) struct Proven {
+    pub(super) tx: Tx,
+    pub(super) account: Account,
+    pub(super) factors: Vec<EnrolledFactor>,
+    pub(super) method: Method,
+}
+
+/// Judges a code that answers a challenge.
+pub(super) async fn prove(kit: &Kit, attempt: &Attempt, code: &Code<'_>, call: &Call) -> Result<Proven, Stop> {
+    let challenge = &attempt.challenge;
+    let Some(method) = factor::choose(code.method, code.input, challenge.subject.offers()) else {
+        return refuse_misfit(kit, challenge.user, call).await;
+    };
+    judge(kit, challenge.user, method, code.input, Some(attempt), call).await
+}
+
+/// Judges a code that comes in a call, for no challenge.
+async fn prove_directly(kit: &Kit, user: UserId, input: &str, call: &Call) -> Result<Proven, Stop> {
+    let offers = factor::offers(&kit.store.factors(user).await?)?;
+    let Some(method) = factor::choose(None, input, &offers) else {
+        return refuse_misfit(kit, user, call).await;
+    };
+    judge(kit, user, method, input, None, call).await
+}
+
+async fn judge(
+    kit: &Kit,
+    user: UserId,
+    method: Method,
+    input: &str,
+    attempt: Option<&Attempt>,
+    call: &Call,
+) -> Result<Proven, Stop> {
+    let key = FailureKey::Method(method);
+    let answer = answer(kit, user, method, input, attempt, call).await?;
+    let tx = pay(kit, kit.store.begin().await?, user, key, attempt, call).await?;
+    let Some((account, factors)) = tx.lock_account_with_factors(user).await? else {
+        return Err(Stop::Over);
+    };
+    if account.blocked || attempt.is_some_and(|attempt| !challenge::is_open_for(&attempt.challenge, &account)) {
+        return Err(Stop::Over);
+    }
+    match judge_all(&factors, method, &answer, call)? {
+        None => refuse(tx, EventKind::CodeFail, user, Some(method), call).await,
+        Some((_, None)) => replay(tx, user, method, call).await,
+        Some((factor, Some(spend))) => {
+            if tx.spend_factor(factor.id, spend, call.now).await? == Swap::Stale {
+                return replay(tx, user, method, call).await;
+            }
+            if let Some(attempt) = attempt
+                && tx.spend_challenge(&attempt.taken.hash, attempt.taken.end_time).await? == Swap::Stale
+            {
+                return record_lost(kit, tx, user, method, call).await;
+            }
+            tx.clear_failures(user, key).await?;
+            Ok(Proven { tx, account, factors, method })
+        }
+    }
+}
+
+/// The code as its factor wants to have it. What must be hashed is hashed before the transaction, and only while it would be
+/// judged: a lock costs the attacker's calls no hash.
+async fn answer(
+    kit: &Kit,
+    user: UserId,
+    method: Method,
+    input: &str,
+    attempt: Option<&Attempt>,
+    call: &Call,
+) -> Result<Answer, Stop> {
+    let input = Secret::new(input.to_owned());
+    if method != Method::BackupCode {
+        return Ok(Answer { input, hash: None });
+    }
+    let key = FailureKey::Method(method);
+    let locked_until = kit.store.locked_until(user, key).await?;
+    if locked_until.is_some_and(|until| until > call.now) {
+        return Err(why_not_judged(kit, user, key, attempt, call).await?);
+    }
+    let factors = kit.store.factors(user).await?;
+    let set = factors.iter().find(|factor| factor.method == method);
+    let stretch = set.map(|set| factor::of(method).stretch(input.expose(), &set.data)).transpose()?.flatten();
+    let hash = match stretch {
+        None => None,
+        Some(Stretch { text, salt }) => kit.hasher.digests(Queue::SecondFactor, vec![text], salt).await?.pop(),
+    };
+    Ok(Answer { input, hash })
+}
+
+/// Counts a failure before the code is looked at.
+pub(super) async fn pay(
+    kit: &Kit,
+    tx: Tx,
+    user: UserId,
+    key: FailureKey,
+    attempt: Option<&Attempt>,
+    call: &Call,
+) -> Result<Tx, Stop> {
+    let rungs = limit::second_factor_rungs(key, call.now);
+    let challenge = attempt.map(|attempt| &attempt.taken.hash);
+    match tx.pay_failure(user, key, challenge, &rungs, call.now).await? {
+        Swap::Done => Ok(tx),
+        Swap::Stale => {
+            tx.roll_back().await?;
+            Err(why_not_judged(kit, user, key, attempt, call).await?)
+        }
+    }
+}
+
+/// A challenge that is over is told of before a wait is.
+async fn why_not_judged(
+    kit: &Kit,
+    user: UserId,
+    key: FailureKey,
+    attempt: Option<&Attempt>,
+    call: &Call,
+) -> Result<Stop, Error> {
+    if let Some(attempt) = attempt {
+        let account = kit.store.find_account(user).await?;
+        let is_open = account.is_some_and(|account| challenge::is_open_for(&attempt.challenge, &account));
+        if !is_open || kit.store.is_spent(&attempt.taken.hash).await? {
+            return Ok(Stop::Over);
+        }
+    }
+    let locked_until = kit.store.locked_until(user, key).await?;
+    let retry_after = locked_until.and_then(|until| limit::wait(until, call.now));
+    Ok(Stop::NotJudged(Refusal::RateLimited { retry_after }))
+}
+
+/// The best that any factor of the method says of the code: None = wrong for all, (factor, None) = a replay. All are asked, so
+/// that the time does not tell which one fits.
+fn judge_all<'a>(
+    factors: &'a [EnrolledFactor],
+    method: Method,
+    answer: &Answer,
+    call: &Call,
+) -> Result<Option<(&'a EnrolledFactor, Option<Spend>)>, Error> {
+    let mut best: Option<(&EnrolledFactor, Option<Spend>)> = None;
+    for factor in factors.iter().filter(|factor| factor.method == method) {
+        let verdict = factor::of(method).judge(answer, &factor.data, factor.spent, call.now)?;
+        best = match (best, verdict) {
+            (Some((known, Some(spend))), _) => Some((known, Some(spend))),
+            (_, Verdict::Right { spend }) => Some((factor, Some(spend))),
+            (_, Verdict::Replay) => Some((factor, None)),
+            (best, Verdict::Wrong) => best,
+        };
+    }
+    Ok(best)
+}
+
+pub(super) async fn refuse<T>(
+    tx: Tx,
+    kind: EventKind,
+    user: UserId,
+    method: Option<Method>,
+    call: &Call,
+) -> Result<T, Stop> {
+    let event = Event { method, ..Event::of(kind, user, &call.origin).reason("INVALID_CODE") };
+    tx.record(&event, call.now).await?;
+    tx.commit().await?;
+    Err(Stop::Refused)
+}
+
+/// Input that has the form of nothing that the user has costs the challenge an attempt, and no method a failure.
+async fn refuse_misfit<T>(kit: &Kit, user: UserId, call: &Call) -> Result<T, Stop> {
+    refuse(kit.store.begin().await?, EventKind::CodeFail, user, None, call).await
+}
+
+/// A right code that is used up costs the challenge an attempt, but a double click must not lock an honest user.
+async fn replay<T>(tx: Tx, user: UserId, method: Method, call: &Call) -> Result<T, Stop> {
+    tx.refund_failure(user, FailureKey::Method(method)).await?;
+    refuse(tx, EventKind::Replay, user, Some(method), call).await
+}
+
+/// A right code came to a challenge that somebody else had spent a moment before. Nothing of the judgement is kept but this.
+pub(super) async fn record_lost<T>(kit: &Kit, tx: Tx, user: UserId, method: Method, call: &Call) -> Result<T, Stop> {
+    tx.roll_back().await?;
+    let tx = kit.store.begin().await?;
+    let event = Event::of(EventKind::CodeFail, user, &call.origin).method(method).reason("CHALLENGE_EXPIRED");
+    tx.record(&event, call.now).await?;
+    tx.commit().await?;
+    Err(Stop::Over)
+}
+
+fn stale() -> Refusal {
+    Refusal::StepUpRequired { second_factor: true, max_age: Some(policy::STEP_UP_AGE) }
+}
+
+/// A proof that may come in a call, in place of a fresh one.
+pub struct InCall {
+    /// The code; may be empty.
+    pub code: String,
+    /// The step-up challenge that it answers; may be empty.
+    pub challenge_id: String,
+}
+
+impl InCall {
+    /// Refuses what `prove` would refuse without looking at the code.
+    pub(super) async fn check(&self, kit: &Kit, principal: &Principal, call: &Call) -> Result<(), Error> {
+        if self.code.is_empty() {
+            return if principal.is_assured { Ok(()) } else { Err(stale().into()) };
+        }
+        let offers = factor::offers(&kit.store.factors(principal.user).await?)?;
+        let Some(method) = factor::choose(None, &self.code, &offers) else {
+            return Ok(());
+        };
+        let locked_until = kit.store.locked_until(principal.user, FailureKey::Method(method)).await?;
+        match locked_until.filter(|until| *until > call.now) {
+            Some(until) => Err(Refusal::RateLimited { retry_after: limit::wait(until, call.now) }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Judges the code of the call if there is one; else the session must be proven as the rpc asks. Either way answers the open
+    /// transaction for what is to be done, with the account and its factors locked.
+    pub(super) async fn prove(
+        &self,
+        kit: &Kit,
+        principal: &Principal,
+        call: &Call,
+    ) -> Result<(Tx, Account, Vec<EnrolledFactor>), Error> {
+        if self.code.is_empty() {
+            if !principal.is_assured {
+                return Err(stale().into());
+            }
+            let tx = kit.store.begin().await?;
+            let account = tx.lock_account(principal.user).await?.ok_or(Refusal::Unauthenticated)?;
+            let factors = tx.factors(principal.user).await?;
+            return Ok((tx, account, factors));
+        }
+        let proven = self.judge(kit, principal, call).await?;
+        Ok((proven.tx, proven.account, proven.factors))
+    }
+
+    /// Judges the code of the call.
+    pub(super) async fn judge(&self, kit: &Kit, principal: &Principal, call: &Call) -> Result<Proven, Error> {
+        if self.challenge_id.is_empty() {
+            return without_challenge(prove_directly(kit, principal.user, &self.code, call).await);
+        }
+        let attempt = kit.take_attempt(&self.challenge_id, call).await?;
+        let admitted = challenge::admit(&attempt.challenge, &Caller::User(principal.clone()));
+        let is_step_up = matches!(attempt.challenge.subject, Subject::StepUp { .. });
+        let judged = match admitted {
+            Ok(()) if is_step_up => prove(kit, &attempt, &Code { input: &self.code, method: None }, call).await,
+            Ok(()) | Err(_) => Err(Stop::NotJudged(Refusal::ChallengeExpired)),
+        };
+        match judged {
+            // Spent in the transaction that is still open; it closes here once that is committed, or runs out.
+            Ok(proven) => Ok(proven),
+            Err(stop) => kit.settle(&attempt, Err(stop), true).await,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Takes every second factor away from an account whose owner has lost them, by its operator.
+
+use super::Call;
+use crate::{
+    error::{Error, Refusal},
+    model::{Event, EventKind, UserId},
+    store::Store,
+    swap::Swap,
+};
+
+/// Removes every factor and every backup code. Every session and every open challenge of the account ends.
+pub async fn reset_second_factor(store: &Store, user: UserId, call: &Call) -> Result<u64, Error> {
+    let tx = store.begin().await?;
+    tx.lock_account(user).await?.ok_or(Refusal::NotFound)?;
+    let removed = tx.delete_factors(user, None).await?;
+    if tx.raise_security_version(user).await? == Swap::Stale {
+        return Err(Refusal::NotFound.into());
+    }
+    tx.delete_sessions(user, None).await?;
+    tx.record(&Event::of(EventKind::SecondFactorReset, user, &call.origin), call.now).await?;
+    tx.commit().await?;
+    Ok(removed)
+}

@@ -1,0 +1,21 @@
+//! Ends the waits of an account, by its operator.
+
+use super::{Call, local_auth::owner};
+use crate::{
+    error::Error,
+    model::{Account, Event, EventKind, FailureKey, Method},
+    seal::KeyRing,
+    store::Store,
+};
+
+/// Sets back every count of wrong codes and wrong passwords of an account.
+pub async fn unlock_user(store: &Store, ring: &KeyRing, account: &Account, call: &Call) -> Result<(), Error> {
+    let tx = store.begin().await?;
+    for method in Method::ALL {
+        tx.clear_failures(account.id, FailureKey::Method(method)).await?;
+        tx.clear_failures(account.id, FailureKey::Enrolment(method)).await?;
+    }
+    tx.clear_buckets_of(&owner(ring, &account.email)?).await?;
+    tx.record(&Event::of(EventKind::UserUnlocked, account.id, &call.origin), call.now).await?;
+    tx.commit().await
+}

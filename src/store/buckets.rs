@@ -1,0 +1,173 @@
+//! Counters that are found by a keyed hash: of passwords per account and network, and of what may be done so often in a while.
+//! Paid before anything is judged. An account that does not exist has the same buckets as one that does.
+
+use std::time::Duration;
+
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter,
+    sea_query::{CaseStatement, Expr, OnConflict},
+};
+
+use super::{
+    Rung, Store, Tx,
+    entity::{bucket, known_network},
+    outage,
+};
+use crate::{clock::Timestamp, error::Error, swap::Swap};
+
+/// A counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name, hashed.
+    pub hash: [u8; 32],
+    /// Whose it is, hashed: an operator can empty all of an account's.
+    pub owner: [u8; 32],
+}
+
+/// So many in so long a time, counted from the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// How many.
+    pub capacity: i64,
+    /// In how long a time.
+    pub span: Duration,
+}
+
+impl Store {
+    /// Until when a bucket takes no payment: (by its ladder, by its window).
+    pub async fn bucket_waits(&self, hash: &[u8; 32]) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let row = bucket::Entity::find_by_id(hash.to_vec()).one(&self.reader).await.map_err(outage)?;
+        Ok(row.map(|row| (Timestamp::from_millis(row.locked_until), Timestamp::from_millis(row.end_time))))
+    }
+
+    /// Whether an account was signed in to from a network before.
+    pub async fn is_known_network(&self, hash: &[u8; 32], now: Timestamp) -> Result<bool, Error> {
+        let row = known_network::Entity::find_by_id(hash.to_vec()).one(&self.reader).await.map_err(outage)?;
+        Ok(row.is_some_and(|row| now.millis() < row.end_time))
+    }
+}
+
+impl Tx {
+    /// Counts one against a ladder, and takes the lock that it may bring; Stale while a lock is on. Whoever has been quiet for
+    /// `quiet` starts anew.
+    pub async fn pay_ladder(
+        &self,
+        bucket: &Bucket,
+        rungs: &[Rung],
+        quiet: Duration,
+        now: Timestamp,
+    ) -> Result<Swap, Error> {
+        self.ensure_bucket(bucket).await?;
+        let quiet_was_kept = || Expr::col(bucket::Column::EndTime).lte(now.millis());
+        let mut lock = CaseStatement::new().case(quiet_was_kept(), Expr::val(0_i64));
+        for rung in rungs.iter().rev() {
+            let reached = Expr::col(bucket::Column::Failures).gte(rung.failures - 1);
+            lock = lock.case(reached, Expr::val(rung.locked_until.millis()));
+        }
+        let done = bucket::Entity::update_many()
+            // In this order: MySQL judges each line by what those above it have set.
+            .col_expr(bucket::Column::LockedUntil, lock.finally(Expr::val(0_i64)).into())
+            .col_expr(bucket::Column::Failures, one_more_or_first(now))
+            .col_expr(bucket::Column::EndTime, Expr::val(now.plus(quiet).millis()))
+            .filter(bucket::Column::BucketHash.eq(bucket.hash.to_vec()))
+            .filter(bucket::Column::LockedUntil.lte(now.millis()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Counts one in a window; Stale when the window is full.
+    pub async fn pay_window(&self, bucket: &Bucket, window: Window, now: Timestamp) -> Result<Swap, Error> {
+        self.ensure_bucket(bucket).await?;
+        let next_end = CaseStatement::new()
+            .case(Expr::col(bucket::Column::EndTime).lte(now.millis()), Expr::val(now.plus(window.span).millis()))
+            .finally(Expr::col(bucket::Column::EndTime));
+        let room = Condition::any()
+            .add(bucket::Column::EndTime.lte(now.millis()))
+            .add(bucket::Column::Failures.lt(window.capacity));
+        let done = bucket::Entity::update_many()
+            .col_expr(bucket::Column::Failures, one_more_or_first(now))
+            .col_expr(bucket::Column::EndTime, next_end.into())
+            .filter(bucket::Column::BucketHash.eq(bucket.hash.to_vec()))
+            .filter(room)
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Takes a payment back: nothing was judged, or it was right.
+    pub async fn refund_bucket(&self, hash: &[u8; 32]) -> Result<(), Error> {
+        bucket::Entity::update_many()
+            .col_expr(bucket::Column::Failures, Expr::col(bucket::Column::Failures).sub(1))
+            .filter(bucket::Column::BucketHash.eq(hash.to_vec()))
+            .filter(bucket::Column::Failures.gt(0))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(())
+    }
+
+    /// Empties a bucket.
+    pub async fn clear_bucket(&self, hash: &[u8; 32]) -> Result<(), Error> {
+        self.empty(Condition::all().add(bucket::Column::BucketHash.eq(hash.to_vec()))).await
+    }
+
+    /// Empties every bucket of an owner.
+    pub async fn clear_buckets_of(&self, owner: &[u8; 32]) -> Result<(), Error> {
+        self.empty(Condition::all().add(bucket::Column::OwnerHash.eq(owner.to_vec()))).await
+    }
+
+    /// Remembers that an account was signed in to from a network.
+    pub async fn remember_network(&self, hash: &[u8; 32], end_time: Timestamp) -> Result<(), Error> {
+        let row = known_network::ActiveModel { network_hash: Set(hash.to_vec()), end_time: Set(end_time.millis()) };
+        let later = OnConflict::column(known_network::Column::NetworkHash)
+            .update_column(known_network::Column::EndTime)
+            .to_owned();
+        known_network::Entity::insert(row)
+            .on_conflict(later)
+            .exec_without_returning(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(())
+    }
+
+    async fn empty(&self, which: Condition) -> Result<(), Error> {
+        bucket::Entity::update_many()
+            .col_expr(bucket::Column::LockedUntil, Expr::val(0_i64))
+            .col_expr(bucket::Column::Failures, Expr::val(0_i64))
+            .filter(which)
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(())
+    }
+
+    async fn ensure_bucket(&self, bucket: &Bucket) -> Result<(), Error> {
+        let row = bucket::ActiveModel {
+            bucket_hash: Set(bucket.hash.to_vec()),
+            owner_hash: Set(bucket.owner.to_vec()),
+            failures: Set(0),
+            locked_until: Set(0),
+            end_time: Set(0),
+        };
+        bucket::Entity::insert(row)
+            // MySQL has no DO NOTHING: there it sets this column to what it is.
+            .on_conflict(
+                OnConflict::column(bucket::Column::BucketHash).do_nothing_on([bucket::Column::BucketHash]).to_owned(),
+            )
+            .exec_without_returning(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(())
+    }
+}
+
+fn one_more_or_first(now: Timestamp) -> Expr {
+    CaseStatement::new()
+        .case(Expr::col(bucket::Column::EndTime).lte(now.millis()), Expr::val(1_i64))
+        .finally(Expr::col(bucket::Column::Failures).add(1))
+        .into()
+}

@@ -1,0 +1,50 @@
+//! A database of a test's own.
+
+use std::future::Future;
+
+use countersign::{
+    app::{Schema, open_store},
+    clock::Timestamp,
+    config::{Config, Layers},
+    model::{Account, Email, FailureKey, Method, Role, UserId},
+    secret::Secret,
+    store::Store,
+    swap::Swap,
+};
+use tempfile::TempDir;
+
+pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub const TOTP: FailureKey = FailureKey::Method(Method::Totp);
+
+pub async fn sqlite() -> (TempDir, Store) {
+    let home = tempfile::tempdir().unwrap();
+    let sets = [format!("data_dir={}", home.path().join("data").display())];
+    let config = Config::read(Layers::load(None, &sets)).unwrap();
+    let (store, _) = open_store(&config, Schema::Migrate, NOW).await.unwrap();
+    (home, store)
+}
+
+/// Runs a promise on every home.
+pub async fn on_every_home<F: Future<Output = ()>>(promise: impl Fn(Store) -> F) {
+    let (_home, store) = sqlite().await;
+    promise(store).await;
+}
+
+pub fn account(email: &str) -> Account {
+    Account {
+        id: UserId::new(NOW),
+        email: Email::parse(email).unwrap(),
+        role: Role::User,
+        blocked: false,
+        security_version: 1,
+        password_hash: Some(Secret::new("$argon2id$".to_owned())),
+        create_time: NOW,
+    }
+}
+
+pub async fn add(store: &Store, account: &Account) -> Swap {
+    let tx = store.begin().await.unwrap();
+    let swap = tx.insert_account(account).await.unwrap();
+    tx.commit().await.unwrap();
+    swap
+}
