@@ -24,9 +24,25 @@ use crate::{
 };
 
 const QUEUE_LENGTH: usize = 64;
-const MEMORY_KIB: u32 = 19 * 1024;
-const PASSES: u32 = 2;
-const LANES: u32 = 1;
+
+/// What a new hash costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory in KiB.
+    pub memory: u32,
+    /// Passes over it.
+    pub passes: u32,
+}
+
+impl Cost {
+    /// OWASP's first recommendation: 19 MiB, two passes.
+    pub const DEFAULT: Self = Self { memory: 19 * 1024, passes: 2 };
+    const LANES: u32 = 1;
+
+    fn params(self) -> anyhow::Result<Params> {
+        params(self.memory, self.passes, Self::LANES)
+    }
+}
 
 /// Which queue a job waits in. The first is served before the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,17 +94,22 @@ enum Answer {
 impl Hasher {
     /// Starts a pool of `threads` threads.
     pub fn start(threads: usize) -> anyhow::Result<Self> {
+        Self::with_cost(threads, Cost::DEFAULT)
+    }
+
+    /// Starts a pool whose new hashes cost something else.
+    pub fn with_cost(threads: usize, cost: Cost) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared { queues: Mutex::default(), work: Condvar::new(), jobs_done: AtomicU64::new(0) });
         let threads = (0..threads.max(1))
             .map(|n| {
                 let shared = Arc::clone(&shared);
-                thread::Builder::new().name(format!("argon2-{n}")).spawn(move || work(&shared))
+                thread::Builder::new().name(format!("argon2-{n}")).spawn(move || work(&shared, cost))
             })
             .collect::<Result<_, _>>()
             .context("cannot start a hashing thread")?;
         // Never the hash of anything: no password gives this output.
         let salt = Salt::new(&secret::random::<16>()?).map_err(|fault| anyhow!("{fault}"))?;
-        let stand_in = phc_string(&salt, &secret::random()?)?;
+        let stand_in = phc_string(cost, &salt, &secret::random()?)?;
         Ok(Self { shared, threads, stand_in })
     }
 
@@ -202,7 +223,7 @@ impl Shared {
     }
 }
 
-fn work(shared: &Shared) {
+fn work(shared: &Shared, cost: Cost) {
     // On Linux this is the priority of the calling thread alone.
     if let Err(fault) = rustix::process::nice(19) {
         tracing::warn!(%fault, "hashing threads run at normal priority");
@@ -210,9 +231,9 @@ fn work(shared: &Shared) {
     let mut memory = Vec::new();
     while let Some(mut job) = shared.next() {
         let answer = match &mut job.task {
-            Task::Hash { password } => hash(password, &mut memory).map(Answer::Hashed),
+            Task::Hash { password } => hash(cost, password, &mut memory).map(Answer::Hashed),
             Task::Verify { password, phc } => verify(password, phc, &mut memory).map(Answer::Verified),
-            Task::Digests { texts, salt, done } => match digest_next(texts, salt, done, &mut memory) {
+            Task::Digests { texts, salt, done } => match digest_next(cost, texts, salt, done, &mut memory) {
                 Ok(()) if done.len() < texts.len() => {
                     shared.put_back(job);
                     continue;
@@ -228,13 +249,14 @@ fn work(shared: &Shared) {
 }
 
 fn digest_next(
+    cost: Cost,
     texts: &[Secret<String>],
     salt: &[u8; 16],
     done: &mut Vec<[u8; 32]>,
     memory: &mut Vec<Block>,
 ) -> anyhow::Result<()> {
     if let Some(text) = texts.get(done.len()) {
-        done.push(argon2id(params(MEMORY_KIB, PASSES, LANES)?, text, salt, memory)?);
+        done.push(argon2id(cost.params()?, text, salt, memory)?);
     }
     Ok(())
 }
@@ -243,10 +265,10 @@ fn mixed_up() -> Error {
     anyhow!("the hash pool mixed up its answers").into()
 }
 
-fn hash(password: &Secret<String>, memory: &mut Vec<Block>) -> anyhow::Result<Secret<String>> {
+fn hash(cost: Cost, password: &Secret<String>, memory: &mut Vec<Block>) -> anyhow::Result<Secret<String>> {
     let salt = Salt::new(&secret::random::<16>()?).map_err(|fault| anyhow!("{fault}"))?;
-    let output = argon2id(params(MEMORY_KIB, PASSES, LANES)?, password, &salt, memory)?;
-    Ok(Secret::new(phc_string(&salt, &output)?))
+    let output = argon2id(cost.params()?, password, &salt, memory)?;
+    Ok(Secret::new(phc_string(cost, &salt, &output)?))
 }
 
 fn verify(password: &Secret<String>, phc: &Secret<String>, memory: &mut Vec<Block>) -> anyhow::Result<bool> {
@@ -280,12 +302,12 @@ fn argon2id(
     Ok(output)
 }
 
-fn phc_string(salt: &Salt, output: &[u8; 32]) -> anyhow::Result<String> {
+fn phc_string(cost: Cost, salt: &Salt, output: &[u8; 32]) -> anyhow::Result<String> {
     let number = |text: &mut ParamsString, name: &str, value| text.add_decimal(name, value);
     let mut text = ParamsString::new();
-    number(&mut text, "m", MEMORY_KIB)
-        .and_then(|()| number(&mut text, "t", PASSES))
-        .and_then(|()| number(&mut text, "p", LANES))
+    number(&mut text, "m", cost.memory)
+        .and_then(|()| number(&mut text, "t", cost.passes))
+        .and_then(|()| number(&mut text, "p", Cost::LANES))
         .map_err(|fault| anyhow!("{fault}"))?;
     let hash = PasswordHash {
         algorithm: argon2::ARGON2ID_IDENT,

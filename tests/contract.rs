@@ -9,5 +9,9 @@ mod ephemeral;
 mod hashing;
 #[path = "contract/home.rs"]
 mod home;
+#[path = "contract/kit.rs"]
+mod kit;
+#[path = "contract/round_trips.rs"]
+mod round_trips;
 #[path = "contract/store.rs"]
 mod store;

@@ -41,6 +41,9 @@ pub async fn generate_backup_codes(
         return Err(Refusal::RateLimited { retry_after }.into());
     }
     insert_backup_codes(&tx, &account, &set, call).await?;
+    if tx.raise_security_version(account.id).await? == Swap::Stale {
+        return Err(Refusal::Unauthenticated.into());
+    }
     tx.commit().await?;
     Ok(set.codes)
 }

@@ -41,6 +41,9 @@ pub(super) struct Proven {
 pub(super) async fn prove(kit: &Kit, attempt: &Attempt, code: &Code<'_>, call: &Call) -> Result<Proven, Stop> {
     let challenge = &attempt.challenge;
     let Some(method) = factor::choose(code.method, code.input, challenge.subject.offers()) else {
+        if is_over(kit, attempt).await? {
+            return Err(Stop::Over);
+        }
         return refuse_misfit(kit, challenge.user, call).await;
     };
     judge(kit, challenge.user, method, code.input, Some(attempt), call).await
@@ -147,16 +150,21 @@ async fn why_not_judged(
     attempt: Option<&Attempt>,
     call: &Call,
 ) -> Result<Stop, Error> {
-    if let Some(attempt) = attempt {
-        let account = kit.store.find_account(user).await?;
-        let is_open = account.is_some_and(|account| challenge::is_open_for(&attempt.challenge, &account));
-        if !is_open || kit.store.is_spent(&attempt.taken.hash).await? {
-            return Ok(Stop::Over);
-        }
+    if let Some(attempt) = attempt
+        && is_over(kit, attempt).await?
+    {
+        return Ok(Stop::Over);
     }
     let locked_until = kit.store.locked_until(user, key).await?;
     let retry_after = locked_until.and_then(|until| limit::wait(until, call.now));
     Ok(Stop::NotJudged(Refusal::RateLimited { retry_after }))
+}
+
+/// Whether a challenge is spent, or something has happened to the account that ends its challenges.
+async fn is_over(kit: &Kit, attempt: &Attempt) -> Result<bool, Error> {
+    let account = kit.store.find_account(attempt.challenge.user).await?;
+    let is_open = account.is_some_and(|account| challenge::is_open_for(&attempt.challenge, &account));
+    Ok(!is_open || kit.store.is_spent(&attempt.taken.hash).await?)
 }
 
 /// The best that any factor of the method says of the code: None = wrong for all, (factor, None) = a replay. All are asked, so

@@ -1,6 +1,13 @@
 //! Opens the database. All that tells one database from another on the way in stands here.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use sea_orm::{
@@ -17,6 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Home {
     pub(super) reader: DatabaseConnection,
     pub(super) writer: DatabaseConnection,
+    pub(super) statements: Arc<AtomicU64>,
 }
 
 /// A look at a database that changes nothing, for as long as it is not known whether the key ring fits it.
@@ -37,9 +45,16 @@ impl Home {
         let in_use = |sqlx: SqliteConnectOptions| {
             sqlx.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full).busy_timeout(TIMEOUT)
         };
-        let writer = connect(path, 1, in_use).await?;
-        let reader = connect(path, READERS, move |sqlx| in_use(sqlx).pragma("query_only", "ON")).await?;
-        Ok(Self { reader, writer })
+        let mut writer = connect(path, 1, in_use).await?;
+        let mut reader = connect(path, READERS, move |sqlx| in_use(sqlx).pragma("query_only", "ON")).await?;
+        let statements = Arc::new(AtomicU64::new(0));
+        for connection in [&mut writer, &mut reader] {
+            let statements = Arc::clone(&statements);
+            connection.set_metric_callback(move |_| {
+                statements.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        Ok(Self { reader, writer, statements })
     }
 }
 

@@ -14,7 +14,10 @@ mod settings;
 mod spent_challenges;
 mod sweep;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use anyhow::Context;
 use migrations::{Migrator, MigratorTrait};
@@ -39,6 +42,7 @@ use crate::{
 pub struct Store {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
+    statements: Arc<AtomicU64>,
     ring: Arc<KeyRing>,
 }
 
@@ -59,7 +63,7 @@ pub struct SchemaStatus {
 impl Store {
     /// A store over an open connection, with the ring that its sealed columns need.
     pub fn new(home: Home, ring: Arc<KeyRing>) -> Self {
-        Self { reader: home.reader, writer: home.writer, ring }
+        Self { reader: home.reader, writer: home.writer, statements: home.statements, ring }
     }
 
     /// Begins a transaction. On SQLite it takes the write lock at once: a lock taken late could not be waited for.
@@ -70,6 +74,11 @@ impl Store {
         };
         let inner = self.writer.begin_with_options(options).await.map_err(outage)?;
         Ok(Tx { inner, ring: Arc::clone(&self.ring) })
+    }
+
+    /// How many statements were run since the start, BEGIN and COMMIT aside.
+    pub fn statements_done(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
     }
 
     /// Whether the database answers.

@@ -1,0 +1,165 @@
+//! The verbs without a wire: a kit over a database of its own, with cheap hashes, a clock that stands where it is put, and an
+//! ephemeral store that counts its calls.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use countersign::{
+    app::{Schema, open_store},
+    clock::Timestamp,
+    config::{Config, Layers},
+    ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Shelf, Taken},
+    error::Error,
+    flow::{self, Call, Kit, NewUser},
+    hash::{Cost, Hasher},
+    model::{Caller, Email, Origin, Role},
+    secret::Secret,
+    token::{access::AccessTokens, keys::SigningKeys},
+    wire::caller::Rules,
+};
+use http::{HeaderMap, header};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub const PASSWORD: &str = "correct horse battery staple";
+const CHEAP: Cost = Cost { memory: 8, passes: 1 };
+
+/// The verbs of a service with some accounts.
+pub struct Bench {
+    pub kit: Kit,
+    pub ephemeral: Arc<Counting>,
+    rules: Rules,
+    _home: TempDir,
+}
+
+/// An ephemeral store that counts its calls.
+pub struct Counting {
+    inner: Memory,
+    calls: AtomicU64,
+}
+
+impl Bench {
+    /// A bench with these accounts, all of which have the same password.
+    pub async fn new(emails: &[&str]) -> Self {
+        let home = temporary();
+        copy(template(), home.path());
+        let config = config(home.path());
+        let (store, ring) = open_store(&config, Schema::AsConfigured, NOW).await.unwrap();
+        let signing = SigningKeys::from_ring(&ring).unwrap();
+        let hasher = Hasher::with_cost(1, CHEAP).unwrap();
+        let (_, settings) = watch::channel(store.settings().await.unwrap());
+        let ephemeral = Arc::new(Counting { inner: Memory::new(10_000), calls: AtomicU64::new(0) });
+        let kit = Kit {
+            store,
+            ephemeral: Arc::clone(&ephemeral) as Arc<dyn Ephemeral>,
+            ring,
+            hasher,
+            access: AccessTokens::new("issuer".to_owned(), "audience".to_owned(), signing),
+            service_name: "Countersign".to_owned(),
+            settings,
+        };
+        for email in emails {
+            let password = Secret::new(PASSWORD.to_owned());
+            let email = Email::parse(email).unwrap();
+            let new = NewUser { service: "Countersign", email, password: &password, role: Role::User };
+            flow::add_user(&kit.store, &kit.hasher, new, &call(NOW)).await.unwrap();
+        }
+        Self { kit, ephemeral, rules: Rules::of_this_release().unwrap(), _home: home }
+    }
+
+    /// Who calls an rpc with a token, after its access rule.
+    pub async fn admit(&self, rpc: &str, token: &str, now: Timestamp) -> Result<Caller, Error> {
+        let mut headers = HeaderMap::new();
+        if !token.is_empty() {
+            headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        }
+        let path = format!("/countersign.v1.{rpc}");
+        self.rules
+            .find(&path)
+            .unwrap_or_else(|| panic!("no rule for {path}"))
+            .admit(&self.kit, &headers, &call(now))
+            .await
+    }
+}
+
+impl Counting {
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    fn count(&self) -> &Memory {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        &self.inner
+    }
+}
+
+#[async_trait::async_trait]
+impl Ephemeral for Counting {
+    async fn open(&self, shelf: Shelf, entry: NewEntry, now: Timestamp) -> Result<(), Error> {
+        self.count().open(shelf, entry, now).await
+    }
+    async fn take(&self, shelf: Shelf, hash: EntryHash, now: Timestamp) -> Result<Option<Taken>, Error> {
+        self.count().take(shelf, hash, now).await
+    }
+    async fn find(&self, shelf: Shelf, hash: EntryHash, now: Timestamp) -> Result<Option<Taken>, Error> {
+        self.count().find(shelf, hash, now).await
+    }
+    async fn take_newest(&self, shelf: Shelf, kind: Kind, now: Timestamp) -> Result<Option<Taken>, Error> {
+        self.count().take_newest(shelf, kind, now).await
+    }
+    async fn give_back(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error> {
+        self.count().give_back(shelf, hash).await
+    }
+    async fn close(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error> {
+        self.count().close(shelf, hash).await
+    }
+    async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
+        self.count().sweep(now).await
+    }
+}
+
+/// A call at a moment.
+pub fn call(now: Timestamp) -> Call {
+    Call { now, origin: Origin::command_line() }
+}
+
+fn config(home: &Path) -> Config {
+    Config::read(Layers::load(None, &[format!("data_dir={}", home.join("data").display())])).unwrap()
+}
+
+/// In memory where the machine has such a place: the disk is not what is looked at here.
+fn temporary() -> TempDir {
+    let shared = Path::new("/dev/shm");
+    if shared.is_dir() { tempfile::tempdir_in(shared).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to.join("data")).unwrap();
+    for entry in std::fs::read_dir(from.join("data")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join("data").join(entry.file_name())).unwrap();
+    }
+}
+
+/// An empty database with its ring, made once for all tests of the process.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
+    let make = || {
+        let home = temporary();
+        let config = config(home.path());
+        let made = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime
+                .block_on(async { open_store(&config, Schema::Migrate, NOW).await.unwrap().0.close().await.unwrap() });
+        });
+        made.join().unwrap();
+        home
+    };
+    TEMPLATE.get_or_init(make).path()
+}
