@@ -21,6 +21,7 @@ impl MigrationTrait for Migration {
         manager.create_index(index("buckets_by_owner", "buckets", "owner_hash")).await?;
         manager.create_index(index("buckets_by_end_time", "buckets", "end_time")).await?;
         manager.create_table(known_networks()).await?;
+        manager.create_index(index("known_networks_by_owner", "known_networks", "owner_hash")).await?;
         manager.create_index(index("known_networks_by_end_time", "known_networks", "end_time")).await
     }
 }
@@ -85,11 +86,12 @@ fn buckets() -> TableCreateStatement {
         .to_owned()
 }
 
-/// Networks from which an account was signed in to.
+/// Networks from which the right password of an account was shown.
 fn known_networks() -> TableCreateStatement {
     Table::create()
         .table("known_networks")
         .col(ColumnDef::new("network_hash").var_binary(32).not_null().primary_key())
+        .col(ColumnDef::new("owner_hash").var_binary(32).not_null())
         .col(ColumnDef::new("end_time").big_integer().not_null())
         .to_owned()
 }

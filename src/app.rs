@@ -149,6 +149,9 @@ async fn bootstrap(config: &Config, store: &Store, hasher: &Hasher, now: Timesta
     let Some(bootstrap) = &config.bootstrap else {
         return Ok(());
     };
+    if store.has_admin().await.map_err(Error::into_anyhow)? {
+        return Ok(());
+    }
     let email =
         Email::parse(&bootstrap.admin_email).map_err(|problem| anyhow::anyhow!("bootstrap.admin_email {problem}"))?;
     let given = file::read_given(&bootstrap.admin_password_file).context("bootstrap.admin_password_file")?;
@@ -159,10 +162,9 @@ async fn bootstrap(config: &Config, store: &Store, hasher: &Hasher, now: Timesta
     let password = Secret::new(text.expose().lines().next().unwrap_or_default().to_owned());
     let call = Call { now, origin: Origin::command_line() };
     let new = NewUser { service: &config.totp_issuer, email, password: &password, role: Role::Admin };
-    let made = flow::bootstrap_admin(store, hasher, new, &call).await.map_err(Error::into_anyhow);
-    if let Some(id) = made.context("the first administrator cannot be made (bootstrap.admin_email)")? {
-        tracing::info!(%id, "made the first administrator");
-    }
+    let made = flow::add_user(store, hasher, new, &call).await.map_err(Error::into_anyhow);
+    let id = made.context("the first administrator cannot be made (bootstrap.admin_email)")?;
+    tracing::info!(%id, "made the first administrator");
     Ok(())
 }
 

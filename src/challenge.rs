@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::{
     ephemeral::{EntryHash, Kind, Shelf},
     error::Refusal,
-    model::{Account, Caller, Challenge, Method, Offer, Opener, Purpose, Subject, UserId},
+    model::{Account, Caller, Challenge, FailureKey, Method, Offer, Opener, Purpose, Subject, UserId},
     seal::{KeyRing, Place},
 };
 
@@ -23,11 +23,7 @@ const ENROLMENT_LIFE: Duration = Duration::from_secs(10 * 60);
 
 /// Pending enrolments of a method: a new one ends the one before.
 pub const fn enrolment(method: Method) -> Kind {
-    let name = match method {
-        Method::Totp => "enroll_totp",
-        Method::BackupCode => "enroll_backup_code",
-    };
-    Kind { name, capacity: 1 }
+    Kind { name: FailureKey::Enrolment(method).as_str(), capacity: 1 }
 }
 
 impl Subject {

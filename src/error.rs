@@ -66,6 +66,8 @@ pub enum Refusal {
     ChallengeExpired,
     /// No token, or a malformed, expired or revoked one.
     Unauthenticated,
+    /// A one-time password token that is unknown, used or has run out.
+    PasswordTokenInvalid,
     /// The session must be proven again.
     StepUpRequired {
         /// The account has a second factor, which must be proven; else the password.
@@ -118,7 +120,7 @@ impl Refusal {
             Self::InvalidCredentials => "INVALID_CREDENTIALS",
             Self::InvalidCode { .. } => "INVALID_CODE",
             Self::ChallengeExpired => "CHALLENGE_EXPIRED",
-            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Unauthenticated | Self::PasswordTokenInvalid => "UNAUTHENTICATED",
             Self::StepUpRequired { .. } => "STEP_UP_REQUIRED",
             Self::EnrollmentRequired => "ENROLLMENT_REQUIRED",
             Self::PermissionDenied => "PERMISSION_DENIED",
@@ -148,11 +150,15 @@ impl Refusal {
                 "That code is not valid. A code works once: if you have just used it, wait for the next one.".into()
             }
             Self::ChallengeExpired => {
-                "This challenge has ended or was used. Sign in again, or start the enrolment again.".into()
+                "This challenge has ended or was used. Begin again: sign in, start the enrolment, or ask for a new challenge.".into()
             }
             Self::Unauthenticated => "The token is missing, expired or ended. Sign in again.".into(),
+Self::PasswordTokenInvalid => {
+                "This password token was used or has run out. Ask an administrator for a new one.".into()
+            }
             Self::StepUpRequired { second_factor: true, .. } => {
-                "This needs a fresh proof of your second factor. Sign in with it again.".into()
+                "This needs a fresh proof of your second factor: CreateChallenge and Verify, or, where the request has a code, send one along."
+                    .into()
             }
             Self::StepUpRequired { second_factor: false, .. } => {
                 "This needs a fresh proof of your password. Sign in again.".into()
@@ -172,7 +178,7 @@ impl Refusal {
             }
             Self::TwoFaUnavailable => "This method cannot be enrolled here. Choose another method.".into(),
             Self::TooManyFactors => "The account has five factors, which is as many as it may. Replace or remove one.".into(),
-            Self::TwoFaNotEnabled => "The account has no second factor. Enrol one with Enable.".into(),
+            Self::TwoFaNotEnabled => "The account has no such second factor. GetTwoFaStatus shows what it has, Enable enrols one.".into(),
             Self::TwoFaRequired => {
                 "This account must have a second factor, so the last one cannot be removed. Replace it instead: Enable with \
                  factor_id."

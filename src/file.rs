@@ -1,6 +1,7 @@
 //! Files with secrets: made for their owner alone, and refused when others could have changed them.
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
@@ -8,6 +9,14 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+
+/// What the name of a file holds while it is being written.
+const DRAFT: &str = ".draft-";
+
+/// Whether a file is what was left of one that was being written when the process was cut off.
+pub fn is_draft(name: &OsStr) -> bool {
+    name.to_string_lossy().contains(DRAFT)
+}
 
 /// Makes a directory, and those above it, for its owner alone; leaves one that is there as it is.
 pub fn make_private_dir(path: &Path) -> anyhow::Result<()> {
@@ -22,7 +31,7 @@ pub fn make_private_dir(path: &Path) -> anyhow::Result<()> {
 /// all, whatever happens meanwhile.
 pub fn create_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".draft-{}", std::process::id()));
+    draft.push(format!("{DRAFT}{}", std::process::id()));
     let made = write_private(Path::new(&draft), content).and_then(|()| Ok(fs::hard_link(&draft, path)?));
     // Whether or not it became the file, the draft has done its work.
     let _ = fs::remove_file(&draft);

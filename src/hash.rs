@@ -24,6 +24,8 @@ use crate::{
 };
 
 const QUEUE_LENGTH: usize = 64;
+/// Nobody waits longer: below the deadline of a call, so that whoever has paid for a try is still there to take it back.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a new hash costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,12 +169,13 @@ impl Hasher {
             // Whoever has given up waiting does not keep others out.
             line.retain(|job| !job.answer.is_closed());
             if line.len() >= QUEUE_LENGTH {
-                return Err(Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) }.into());
+                return Err(busy().into());
             }
             line.push_back(Job { queue, task, answer });
         }
         self.shared.work.notify_one();
-        Ok(wait.await.context("the hash pool has stopped")??)
+        let answer = tokio::time::timeout(PATIENCE, wait).await.map_err(|_| busy())?;
+        Ok(answer.context("the hash pool has stopped")??)
     }
 }
 
@@ -259,6 +262,10 @@ fn digest_next(
         done.push(argon2id(cost.params()?, text, salt, memory)?);
     }
     Ok(())
+}
+
+fn busy() -> Refusal {
+    Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) }
 }
 
 fn mixed_up() -> Error {

@@ -112,7 +112,7 @@ fn may_be_made(config: &Config, has_database: bool) -> anyhow::Result<()> {
          with, or for a new database run `countersign keys init`"
     );
     let is_empty = match fs::read_dir(&config.data_dir) {
-        Ok(mut entries) => entries.next().is_none(),
+        Ok(entries) => entries.flatten().all(|entry| file::is_draft(&entry.file_name())),
         Err(fault) if fault.kind() == ErrorKind::NotFound => true,
         Err(fault) => {
             let remedy = "remedy: let data_dir name a directory that can be used";

@@ -127,7 +127,9 @@ async fn set_password(config: &Config, whom: &Whom) -> anyhow::Result<()> {
     let (email, password) = ask(config, whom)?;
     let desk = Desk::open(config).await?;
     let hasher = Hasher::start(1)?;
-    let set = flow::replace_password(&desk.store, &hasher, &config.totp_issuer, &email, &password, &desk.call).await;
+    let set =
+        flow::replace_password(&desk.store, &desk.ring, &hasher, &config.totp_issuer, &email, &password, &desk.call)
+            .await;
     set.map_err(Error::into_anyhow)?;
     desk.store.close().await?;
     say("The password is set. Every session of the account has ended.")

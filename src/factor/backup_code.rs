@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     error::Error,
     hash::{Hasher, Queue},
-    model::{EnrolledFactor, FactorData, Method, Offer, Spend},
+    model::{EnrolledFactor, FactorData, Spend},
     secret::{self, Secret},
 };
 
@@ -31,12 +31,12 @@ pub struct Set {
     pub data: FactorData,
 }
 
-/// Makes a new set. Its hashes are one job of the pool.
+/// Makes a new set. Its hashes are one job of the pool, behind those that somebody waits for to be let in.
 pub async fn generate(hasher: &Hasher) -> Result<Set, Error> {
     let codes = (0..COUNT).map(|_| new_code()).collect::<anyhow::Result<Vec<_>>>()?;
     let salt: [u8; SALT_BYTES] = secret::random()?;
     let texts = codes.iter().map(|code| Secret::new(code.expose().clone())).collect();
-    let hashes = hasher.digests(Queue::SecondFactor, texts, salt).await?;
+    let hashes = hasher.digests(Queue::SignIn, texts, salt).await?;
     let mut data = Vec::with_capacity(2 + SALT_BYTES + COUNT * HASH_BYTES);
     data.extend_from_slice(&[FORMAT, LENGTH]);
     data.extend_from_slice(&salt);
@@ -57,9 +57,12 @@ impl Factor for BackupCode {
         &["mfa", "urn:countersign:amr:backup_code"]
     }
 
-    fn offer(&self, factor: &EnrolledFactor) -> Result<Option<Offer>, Error> {
-        let length = parts(&factor.data)?.length;
-        Ok((remaining(factor)? > 0).then_some(Offer { method: Method::BackupCode, length }))
+    fn code_length(&self, data: &FactorData) -> Result<u8, Error> {
+        Ok(parts(data)?.length)
+    }
+
+    fn is_used_up(&self, factor: &EnrolledFactor) -> Result<bool, Error> {
+        Ok(remaining(factor)? == 0)
     }
 
     fn fits(&self, input: &str, length: u8) -> bool {

@@ -78,8 +78,13 @@ pub trait Factor: Send + Sync {
         Err(Refusal::TwoFaUnavailable.into())
     }
 
-    /// What can be asked of a user who has this factor; None when nothing is left of it.
-    fn offer(&self, factor: &EnrolledFactor) -> Result<Option<Offer>, Error>;
+    /// How long a code is.
+    fn code_length(&self, data: &FactorData) -> Result<u8, Error>;
+
+    /// Whether nothing is left of the factor.
+    fn is_used_up(&self, _factor: &EnrolledFactor) -> Result<bool, Error> {
+        Ok(false)
+    }
 
     /// Whether the input has the form of a code of this method and length.
     fn fits(&self, input: &str, length: u8) -> bool;
@@ -106,8 +111,10 @@ pub fn offers(factors: &[EnrolledFactor]) -> Result<Vec<Offer>, Error> {
     let mut offers = Vec::new();
     for method in Method::ALL {
         for factor in factors.iter().filter(|factor| factor.method == method) {
-            let offer = of(method).offer(factor)?;
-            offers.extend(offer.filter(|offer| !offers.contains(offer)));
+            let offer = Offer { method, length: of(method).code_length(&factor.data)? };
+            if !of(method).is_used_up(factor)? && !offers.contains(&offer) {
+                offers.push(offer);
+            }
         }
     }
     Ok(offers)

@@ -14,6 +14,8 @@ const MIN_CHARACTERS: usize = 8;
 const MAX_CHARACTERS: usize = 256;
 /// Names shorter than this are not looked for in passwords.
 const MIN_NAME: usize = 3;
+/// Labels under which many have their domains.
+const SHARED_LABELS: [&str; 8] = ["co", "com", "org", "net", "edu", "gov", "ac", "www"];
 /// In itself the name of the product is no secret of anybody's.
 const PRODUCT: &str = "countersign";
 
@@ -49,7 +51,7 @@ impl Password {
         if !(MIN_CHARACTERS..=MAX_CHARACTERS).contains(&count) {
             return rejected("A password has 8 to 256 characters.");
         }
-        let lower = Secret::new(normal.expose().to_lowercase());
+        let lower = Secret::new(lower(normal.expose()));
         if common_passwords::contains(lower.expose()) {
             return rejected("This password is among the most common ones. Choose one that nobody else has.");
         }
@@ -74,20 +76,39 @@ impl Password {
 }
 
 /// What is left of a password when every name is taken out of it.
-fn without_names(lower: &Secret<String>, names: &Names<'_>) -> Secret<String> {
-    let (local, domain) = names.email.canonical().rsplit_once('@').unwrap_or_default();
-    let service = names.service.to_lowercase();
-    let mut words: Vec<&str> = vec![PRODUCT, &service, names.email.canonical(), local];
-    words.extend(local.split(|c: char| !c.is_alphanumeric()));
-    words.extend(domain.split('.'));
+fn without_names(lower_password: &Secret<String>, names: &Names<'_>) -> Secret<String> {
+    let (service, typed) = (lower(names.service), lower(names.email.typed()));
+    let mut words = vec![PRODUCT.to_owned()];
+    for address in [names.email.canonical(), &typed] {
+        let (local, domain) = address.rsplit_once('@').unwrap_or_default();
+        words.extend([address.to_owned(), local.to_owned()]);
+        words.extend(parts(local));
+        // The last label is nobody's name, nor is what often stands before it.
+        let labels: Vec<_> = domain.split('.').collect();
+        let own = labels.iter().take(labels.len().saturating_sub(1)).filter(|label| !SHARED_LABELS.contains(label));
+        words.extend(own.map(|label| (*label).to_owned()));
+    }
+    words.extend(parts(&service));
+    words.push(parts(&service).concat());
+    words.push(service);
     words.retain(|word| word.chars().count() >= MIN_NAME);
     // The longest first: a part must not break the whole.
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
-    let mut rest = Secret::new(lower.expose().clone());
+    let mut rest = Secret::new(lower_password.expose().clone());
     for word in words {
-        rest = Secret::new(rest.expose().replace(word, ""));
+        rest = Secret::new(rest.expose().replace(&word, ""));
     }
     rest
+}
+
+/// Character by character, as addresses are: the same letter is the same wherever it stands.
+fn lower(text: &str) -> String {
+    text.nfc().flat_map(char::to_lowercase).collect()
+}
+
+/// The words of a name.
+fn parts(name: &str) -> Vec<String> {
+    name.split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -134,10 +155,28 @@ mod tests {
             "alice2026",
             "wonderland-7",
             "LiddellAlice",
+            "AcmeLogin1",
+            "login-acme",
         ] {
             assert!(why(named).contains("made of"), "{named}: {}", why(named));
         }
         assert_eq!(why("alice had eleven white rabbits"), "");
+    }
+
+    #[test]
+    fn the_end_of_a_domain_is_no_name_and_letters_are_the_same_everywhere() {
+        let why = |address: &str, password: &str| {
+            let Ok(email) = Email::parse(address) else {
+                return "no address".to_owned();
+            };
+            let refused =
+                Password::parse_new(&Secret::new(password.to_owned()), &Names { service: "Acme", email: &email });
+            refused.err().map(|refusal| refusal.text().into_owned()).unwrap_or_default()
+        };
+        assert_eq!(why("bob@example.com", "kxcomqzpw"), "");
+        assert_eq!(why("bob@shop.co.uk", "wel-co-uk-7"), "");
+        assert!(why("bob@bücher.example", "bücher2026").contains("made of"));
+        assert!(why("ΝΙΚΟΣ@example.com", "ΝΙΚΟΣ2026").contains("made of"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{Answer, Enrolment, Factor, Holder, Verdict, digits, qr};
 use crate::{
     clock::Timestamp,
     error::Error,
-    model::{EnrolledFactor, FactorData, Method, Offer, Spend},
+    model::{FactorData, Spend},
     secret::{self, Secret},
 };
 
@@ -45,9 +45,8 @@ impl Factor for Totp {
         })
     }
 
-    fn offer(&self, factor: &EnrolledFactor) -> Result<Option<Offer>, Error> {
-        let (length, _) = parts(&factor.data)?;
-        Ok(Some(Offer { method: Method::Totp, length }))
+    fn code_length(&self, data: &FactorData) -> Result<u8, Error> {
+        Ok(parts(data)?.0)
     }
 
     fn fits(&self, input: &str, length: u8) -> bool {

@@ -46,16 +46,3 @@ pub async fn add_user(store: &Store, hasher: &Hasher, new: NewUser<'_>, call: &C
     tx.commit().await?;
     Ok(account.id)
 }
-
-/// Makes the first administrator, where there is none; None = there is one.
-pub async fn bootstrap_admin(
-    store: &Store,
-    hasher: &Hasher,
-    new: NewUser<'_>,
-    call: &Call,
-) -> Result<Option<UserId>, Error> {
-    if store.has_admin().await? {
-        return Ok(None);
-    }
-    add_user(store, hasher, new, call).await.map(Some)
-}

@@ -1,6 +1,9 @@
 //! Changes the password of the caller.
 
-use super::{Call, InCall, Kit, local_auth::judge_password};
+use super::{
+    Call, InCall, Kit,
+    local_auth::{judge_password, owner},
+};
 use crate::{
     error::{Error, Refusal},
     factor::password::{Names, Password},
@@ -35,6 +38,9 @@ pub async fn change_password(
         let second_factor = crate::model::has_factor(&kit.store.factors(account.id).await?);
         return Err(Refusal::StepUpRequired { second_factor, max_age: Some(policy::STEP_UP_AGE) }.into());
     }
+    if request.current_password.expose().is_empty() {
+        request.proof.check(kit, principal, call).await?;
+    }
     let hash = new.hash(&kit.hasher).await?;
     let (tx, account) = prove(kit, principal, &account, request, call).await?;
     if tx.save_password_hash(account.id, &hash).await? == Swap::Stale {
@@ -42,6 +48,7 @@ pub async fn change_password(
     }
     tx.delete_sessions(account.id, Some(principal.session)).await?;
     tx.delete_password_tokens(account.id).await?;
+    tx.forget_networks_of(&owner(&kit.ring, &account.email)?).await?;
     let event = Event::of(EventKind::PasswordChange, account.id, &call.origin).session(principal.session);
     tx.record(&event, call.now).await?;
     tx.commit().await
@@ -56,7 +63,7 @@ async fn prove(
     call: &Call,
 ) -> Result<(Tx, Account), Error> {
     if !request.current_password.expose().is_empty() {
-        return judge_password(kit, account, &request.current_password, call).await;
+        return judge_password(kit, principal, account, &request.current_password, call).await;
     }
     let (tx, account, _) = request.proof.prove(kit, principal, call).await?;
     Ok((tx, account))

@@ -3,7 +3,7 @@
 use super::{Call, InCall, Kit};
 use crate::{
     error::{Error, Refusal},
-    model::{EnrolledFactor, Event, EventKind, FactorId, Method, Principal, has_factor},
+    model::{EnrolledFactor, Event, EventKind, FactorId, Method, Principal, Role, has_factor},
     policy,
     swap::Swap,
 };
@@ -29,13 +29,22 @@ pub struct DisableRequest {
 
 /// Removes factors; answers whether two-factor authentication is still on.
 pub async fn disable(kit: &Kit, principal: &Principal, request: &DisableRequest, call: &Call) -> Result<bool, Error> {
-    select(&kit.store.factors(principal.user).await?, request.what)?;
+    let role = principal.role;
+    let (_, left) = select(&kit.store.factors(principal.user).await?, request.what)?;
+    may_be_left(kit, role, &left)?;
     let (tx, account, factors) = request.proof.prove(kit, principal, call).await?;
-    let (gone, left) = select(&factors, request.what)?;
-    let is_on = has_factor(&left);
-    if !is_on && policy::is_required(&kit.settings(), account.role) {
-        return Err(Refusal::TwoFaRequired.into());
-    }
+    // What was allowed a moment ago is looked at again behind the lock. A code that was right stays used up and recorded.
+    let selected = select(&factors, request.what).and_then(|(gone, left)| {
+        may_be_left(kit, account.role, &left)?;
+        Ok((gone, has_factor(&left)))
+    });
+    let (gone, is_on) = match selected {
+        Ok(selected) => selected,
+        Err(refusal) => {
+            tx.commit().await?;
+            return Err(refusal.into());
+        }
+    };
     if is_on {
         for factor in &gone {
             if tx.delete_factor(account.id, factor.id).await? == Swap::Stale {
@@ -54,6 +63,12 @@ pub async fn disable(kit: &Kit, principal: &Principal, request: &DisableRequest,
     }
     tx.commit().await?;
     Ok(is_on)
+}
+
+/// Refuses to leave an account without the factor that it must have.
+fn may_be_left(kit: &Kit, role: Role, left: &[EnrolledFactor]) -> Result<(), Refusal> {
+    let is_bare = !has_factor(left) && policy::is_required(&kit.settings(), role);
+    if is_bare { Err(Refusal::TwoFaRequired) } else { Ok(()) }
 }
 
 /// What goes, and what is left.

@@ -59,6 +59,7 @@ pub async fn enable(kit: &Kit, caller: &Caller, request: EnableRequest, call: &C
 
     let tx = kit.store.begin().await?;
     tx.ensure_failures(user, FailureKey::Method(method)).await?;
+    tx.ensure_failures(user, FailureKey::Method(Method::BackupCode)).await?;
     tx.ensure_failures(user, FailureKey::Enrolment(method)).await?;
     let event = Event::of(EventKind::EnrolmentStarted, user, &call.origin).method(method);
     let event = match opener {

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Refusal},
     factor::backup_code,
     limit,
-    model::{Principal, has_factor},
+    model::{FailureKey, Method, Principal, has_factor},
     policy,
     secret::Secret,
     store::Bucket,
@@ -13,6 +13,9 @@ use crate::{
 };
 
 /// Makes a new set; answers the codes, which cannot be read again.
+///
+/// In two transactions, because hashing ten codes takes a while: the first judges the proof and pays for the set, the second puts
+/// the set in its place. What happens between them to the account or the session is looked at again.
 pub async fn generate_backup_codes(
     kit: &Kit,
     principal: &Principal,
@@ -25,25 +28,40 @@ pub async fn generate_backup_codes(
     if !policy::gives_backup_codes(&kit.settings()) {
         return Err(Refusal::TwoFaUnavailable.into());
     }
-    // Ten hashes take a while, so they come before the transaction: not for those who are to wait or to prove themselves first.
-    proof.check(kit, principal, call).await?;
+    let version = pay(kit, principal, proof, call).await?;
     let set = backup_code::generate(&kit.hasher).await?;
-    let (tx, account, factors) = proof.prove(kit, principal, call).await?;
-    if !has_factor(&factors) {
-        return Err(Refusal::TwoFaNotEnabled.into());
-    }
-    let hash = kit.ring.index("backup code sets", account.id.bytes())?;
-    let bucket = Bucket { hash, owner: kit.ring.index("backup code sets owner", account.id.bytes())? };
-    if tx.pay_window(&bucket, limit::BACKUP_CODE_SETS, call.now).await? == Swap::Stale {
-        tx.roll_back().await?;
-        let waits = kit.store.bucket_waits(&hash).await?;
-        let retry_after = waits.and_then(|(_, end_time)| limit::wait(end_time, call.now));
-        return Err(Refusal::RateLimited { retry_after }.into());
-    }
-    insert_backup_codes(&tx, &account, &set, call).await?;
+
+    let tx = kit.store.begin().await?;
+    // Counts before accounts, in every transaction. The new set begins without the failures of the old one.
+    tx.ensure_failures(principal.user, FailureKey::Method(Method::BackupCode)).await?;
+    tx.clear_failures(principal.user, FailureKey::Method(Method::BackupCode)).await?;
+    let account = tx.lock_account(principal.user).await?;
+    let account = account.filter(|account| !account.blocked && account.security_version == version);
+    let account = account.ok_or(Refusal::Unauthenticated)?;
+    super::prove::must_live(&tx, principal, call).await?;
+    insert_backup_codes(&tx, &account, &set, Some(principal.session), call).await?;
     if tx.raise_security_version(account.id).await? == Swap::Stale {
         return Err(Refusal::Unauthenticated.into());
     }
     tx.commit().await?;
     Ok(set.codes)
+}
+
+/// Judges the proof, and counts a set against its window; answers the security version of the account.
+async fn pay(kit: &Kit, principal: &Principal, proof: &InCall, call: &Call) -> Result<i64, Error> {
+    let hash = kit.ring.index("backup code sets", principal.user.bytes())?;
+    let bucket = Bucket { hash, owner: kit.ring.index("backup code sets owner", principal.user.bytes())? };
+    let (tx, account, factors) = proof.prove(kit, principal, call).await?;
+    if !has_factor(&factors) {
+        tx.commit().await?;
+        return Err(Refusal::TwoFaNotEnabled.into());
+    }
+    let paid = tx.pay_window(&bucket, limit::BACKUP_CODE_SETS, call.now).await?;
+    tx.commit().await?;
+    if paid == Swap::Stale {
+        let waits = kit.store.bucket_waits(&hash).await?;
+        let retry_after = waits.and_then(|(_, end_time)| limit::wait(end_time, call.now));
+        return Err(Refusal::RateLimited { retry_after }.into());
+    }
+    Ok(account.security_version)
 }

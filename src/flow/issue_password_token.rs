@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Call;
 use crate::{
-    error::Error,
+    error::{Error, Refusal},
     model::{Event, EventKind, UserId},
     secret::{self, Secret},
     store::Store,
@@ -17,6 +17,7 @@ pub(super) const PREFIX: &str = "pwt_";
 pub async fn issue_password_token(store: &Store, user: UserId, call: &Call) -> Result<Secret<String>, Error> {
     let own = Secret::new(secret::random::<32>()?);
     let tx = store.begin().await?;
+    tx.lock_account(user).await?.ok_or(Refusal::NotFound)?;
     tx.delete_password_tokens(user).await?;
     tx.insert_password_token(&secret::fingerprint(own.expose()), user, call.now.plus(LIFE)).await?;
     tx.record(&Event::of(EventKind::PasswordTokenCreated, user, &call.origin), call.now).await?;

@@ -5,12 +5,15 @@ mod ladder;
 
 use ladder::Ladder;
 
-use super::{Call, Kit, OpenChallenge, Tokens};
+use super::{Call, Kit, OpenChallenge, Tokens, prove::must_live};
 use crate::{
     clock::Timestamp,
     error::{Error, Refusal},
     factor::{self, password::Password},
-    model::{Account, Acr, Amr, Email, Event, EventKind, Handle, HandleKind, PasswordHash, Proof, Subject, has_factor},
+    model::{
+        Account, Acr, Amr, Email, Event, EventKind, Handle, HandleKind, PasswordHash, Principal, Proof, Subject,
+        has_factor,
+    },
     policy,
     secret::{self, Secret},
     store::Tx,
@@ -51,8 +54,9 @@ pub async fn local_auth(kit: &Kit, email: &str, password: &Secret<String>, call:
     let refusal = match &account {
         Some(judged) if right => match tx.lock_account(judged.id).await?.filter(|now| has_same_password(now, judged)) {
             Some(account) => {
-                ladder.clear(&tx, call).await?;
+                ladder.clear(&tx).await?;
                 if !account.blocked {
+                    ladder.remember(&tx, call).await?;
                     return proceed(kit, tx, &account, call).await;
                 }
                 Refusal::UserBlocked
@@ -75,9 +79,10 @@ pub async fn local_auth(kit: &Kit, email: &str, password: &Secret<String>, call:
     Err(refusal.into())
 }
 
-/// Judges the present password of an account, as a sign-in would.
+/// Judges the present password of the caller, as a sign-in would; the session must still live when it is judged.
 pub(super) async fn judge_password(
     kit: &Kit,
+    principal: &Principal,
     account: &Account,
     password: &Secret<String>,
     call: &Call,
@@ -94,12 +99,13 @@ pub(super) async fn judge_password(
     let tx = kit.store.begin().await?;
     let now = tx.lock_account(account.id).await?.filter(|now| !now.blocked && has_same_password(now, account));
     if let Some(now) = now.filter(|_| right) {
-        ladder.clear(&tx, call).await?;
+        must_live(&tx, principal, call).await?;
+        ladder.clear(&tx).await?;
         return Ok((tx, now));
     }
     let refusal = Refusal::InvalidCredentials;
-    let event = Event::of(EventKind::LoginFail, account.id, &call.origin).reason(refusal.reason());
-    tx.record(&event, call.now).await?;
+    let event = Event::of(EventKind::LoginFail, account.id, &call.origin);
+    tx.record(&event.session(principal.session).reason(refusal.reason()), call.now).await?;
     tx.commit().await?;
     Err(refusal.into())
 }

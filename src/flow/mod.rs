@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub use add_user::{NewUser, add_user, bootstrap_admin};
+pub use add_user::{NewUser, add_user};
 pub use attempt::OpenChallenge;
 pub use authenticate::{Authenticated, authenticate};
 pub use change_password::{ChangePasswordRequest, change_password};

@@ -161,7 +161,7 @@ async fn why_not_judged(
 }
 
 /// Whether a challenge is spent, or something has happened to the account that ends its challenges.
-async fn is_over(kit: &Kit, attempt: &Attempt) -> Result<bool, Error> {
+pub(super) async fn is_over(kit: &Kit, attempt: &Attempt) -> Result<bool, Error> {
     let account = kit.store.find_account(attempt.challenge.user).await?;
     let is_open = account.is_some_and(|account| challenge::is_open_for(&attempt.challenge, &account));
     Ok(!is_open || kit.store.is_spent(&attempt.taken.hash).await?)
@@ -235,7 +235,7 @@ pub struct InCall {
 }
 
 impl InCall {
-    /// Refuses what `prove` would refuse without looking at the code.
+    /// Refuses what `prove` would refuse without looking at the code, so that nobody has anything hashed for it.
     pub(super) async fn check(&self, kit: &Kit, principal: &Principal, call: &Call) -> Result<(), Error> {
         if self.code.is_empty() {
             return if principal.is_assured { Ok(()) } else { Err(stale().into()) };
@@ -252,28 +252,35 @@ impl InCall {
     }
 
     /// Judges the code of the call if there is one; else the session must be proven as the rpc asks. Either way answers the open
-    /// transaction for what is to be done, with the account and its factors locked.
+    /// transaction for what is to be done, with the account and its factors locked, in a session that lives. A right code is used
+    /// up and recorded in it: whatever is refused from here on, commit.
     pub(super) async fn prove(
         &self,
         kit: &Kit,
         principal: &Principal,
         call: &Call,
     ) -> Result<(Tx, Account, Vec<EnrolledFactor>), Error> {
-        if self.code.is_empty() {
+        let (tx, account) = if self.code.is_empty() {
             if !principal.is_assured {
                 return Err(stale().into());
             }
             let tx = kit.store.begin().await?;
-            let account = tx.lock_account(principal.user).await?.ok_or(Refusal::Unauthenticated)?;
-            let factors = tx.factors(principal.user).await?;
-            return Ok((tx, account, factors));
-        }
-        let proven = self.judge(kit, principal, call).await?;
-        Ok((proven.tx, proven.account, proven.factors))
+            let account = tx.lock_account(principal.user).await?.filter(|account| !account.blocked);
+            (tx, account.ok_or(Refusal::Unauthenticated)?)
+        } else {
+            let proven = self.judge(kit, principal, call).await?;
+            let event = Event::of(EventKind::CodeSuccess, principal.user, &call.origin);
+            proven.tx.record(&event.session(principal.session).method(proven.method), call.now).await?;
+            (proven.tx, proven.account)
+        };
+        must_live(&tx, principal, call).await?;
+        // Again, behind the lock: one may have been added while it was waited for.
+        let factors = tx.factors(principal.user).await?;
+        Ok((tx, account, factors))
     }
 
     /// Judges the code of the call.
-    pub(super) async fn judge(&self, kit: &Kit, principal: &Principal, call: &Call) -> Result<Proven, Error> {
+    async fn judge(&self, kit: &Kit, principal: &Principal, call: &Call) -> Result<Proven, Error> {
         if self.challenge_id.is_empty() {
             return without_challenge(prove_directly(kit, principal.user, &self.code, call).await);
         }
@@ -285,9 +292,16 @@ impl InCall {
             Ok(()) | Err(_) => Err(Stop::NotJudged(Refusal::ChallengeExpired)),
         };
         match judged {
-            // Spent in the transaction that is still open; it closes here once that is committed, or runs out.
+            // Spent in the transaction that is still open; here it stays until it ends, and opens nothing.
             Ok(proven) => Ok(proven),
             Err(stop) => kit.settle(&attempt, Err(stop), true).await,
         }
     }
+}
+
+/// Refuses a session that has ended since the call was let in.
+pub(super) async fn must_live(tx: &Tx, principal: &Principal, call: &Call) -> Result<(), Error> {
+    let live = tx.find_live_session(principal.session).await?;
+    let lives = live.is_some_and(|live| live.session.is_alive(call.now) && !live.blocked);
+    if lives { Ok(()) } else { Err(Refusal::Unauthenticated.into()) }
 }

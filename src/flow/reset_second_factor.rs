@@ -3,7 +3,7 @@
 use super::Call;
 use crate::{
     error::{Error, Refusal},
-    model::{Event, EventKind, UserId},
+    model::{Event, EventKind, FailureKey, Method, UserId},
     store::Store,
     swap::Swap,
 };
@@ -11,6 +11,10 @@ use crate::{
 /// Removes every factor and every backup code. Every session and every open challenge of the account ends.
 pub async fn reset_second_factor(store: &Store, user: UserId, call: &Call) -> Result<u64, Error> {
     let tx = store.begin().await?;
+    for method in Method::ALL {
+        tx.clear_failures(user, FailureKey::Method(method)).await?;
+        tx.clear_failures(user, FailureKey::Enrolment(method)).await?;
+    }
     tx.lock_account(user).await?.ok_or(Refusal::NotFound)?;
     let removed = tx.delete_factors(user, None).await?;
     if tx.raise_security_version(user).await? == Swap::Stale {

@@ -1,6 +1,6 @@
 //! Sends a code for a challenge. No way to send one ships yet, so a good challenge is told so, and keeps its attempts.
 
-use super::{Call, Kit};
+use super::{Call, Kit, prove::is_over};
 use crate::{
     challenge,
     error::{Error, Refusal},
@@ -16,5 +16,8 @@ pub async fn send_code(kit: &Kit, caller: &Caller, challenge_id: &str, call: &Ca
     };
     kit.ephemeral.give_back(attempt.shelf, attempt.taken.hash).await?;
     challenge::admit(&attempt.challenge, caller)?;
+    if is_over(kit, &attempt).await? {
+        return Err(Refusal::ChallengeExpired.into());
+    }
     Err(Refusal::SmsNotConfigured.into())
 }

@@ -6,6 +6,7 @@ use super::{
     Call, Kit, OpenChallenge,
     attempt::{Attempt, Stop},
     issue_password_token::hash,
+    local_auth::owner,
     prove::{Code, prove},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     },
     hash::Hasher,
     model::{Account, Caller, Email, Event, EventKind, PasswordHash, Subject, UserId, has_factor},
+    seal::KeyRing,
     secret::Secret,
     store::{Store, Tx},
     swap::Swap,
@@ -44,15 +46,18 @@ pub enum PasswordSet {
 
 /// Sets a password with a token. Every session of the account ends.
 pub async fn set_password(kit: &Kit, request: &SetPasswordRequest, call: &Call) -> Result<PasswordSet, Error> {
-    let token = hash(request.token.expose()).ok_or(Refusal::Unauthenticated)?;
-    let user = kit.store.find_password_token(&token, call.now).await?.ok_or(Refusal::Unauthenticated)?;
+    let token = hash(request.token.expose()).ok_or(Refusal::PasswordTokenInvalid)?;
+    let user = kit.store.find_password_token(&token, call.now).await?.ok_or(Refusal::PasswordTokenInvalid)?;
     let account = kit.store.find_account(user).await?.filter(|account| !account.blocked);
-    let account = account.ok_or(Refusal::Unauthenticated)?;
+    let account = account.ok_or(Refusal::PasswordTokenInvalid)?;
     let names = Names { service: &kit.service_name, email: &account.email };
     let new = Password::parse_new(&request.new_password, &names)?;
     let factors = kit.store.factors(user).await?;
     if has_factor(&factors) {
         if request.code.is_empty() {
+            let tx = kit.store.begin().await?;
+            tx.record(&Event::of(EventKind::ChallengeCreated, user, &call.origin), call.now).await?;
+            tx.commit().await?;
             let subject = Subject::PasswordReset { token, offers: factor::offers(&factors)? };
             let challenge = kit.open_challenge(user, account.security_version, subject, call).await?;
             return Ok(PasswordSet::Challenge(challenge));
@@ -65,12 +70,12 @@ pub async fn set_password(kit: &Kit, request: &SetPasswordRequest, call: &Call) 
     let new = new.hash(&kit.hasher).await?;
     let tx = kit.store.begin().await?;
     let account = tx.lock_account(user).await?.filter(|account| !account.blocked);
-    let account = account.ok_or(Refusal::Unauthenticated)?;
+    let account = account.ok_or(Refusal::PasswordTokenInvalid)?;
     if has_factor(&tx.factors(user).await?) {
         // Enrolled since: the token alone is no longer enough. The next call asks for the factor.
-        return Err(Refusal::Unauthenticated.into());
+        return Err(Refusal::PasswordTokenInvalid.into());
     }
-    finish(tx, &account, &new, &token, call).await?;
+    finish(kit, tx, &account, &new, &token, call).await?;
     Ok(PasswordSet::Done)
 }
 
@@ -90,20 +95,30 @@ async fn with_second_factor(
     let new = new.hash(&kit.hasher).await?;
     let code = Code { input: &request.code, method: None };
     let proven = prove(kit, attempt, &code, call).await?;
-    Ok(finish(proven.tx, &proven.account, &new, &token, call).await?)
+    let event = Event::of(EventKind::CodeSuccess, proven.account.id, &call.origin).method(proven.method);
+    proven.tx.record(&event, call.now).await?;
+    Ok(finish(kit, proven.tx, &proven.account, &new, &token, call).await?)
 }
 
 /// Uses the token up and sets the password, at once or not at all.
-async fn finish(tx: Tx, account: &Account, new: &PasswordHash, token: &[u8; 32], call: &Call) -> Result<(), Error> {
+async fn finish(
+    kit: &Kit,
+    tx: Tx,
+    account: &Account,
+    new: &PasswordHash,
+    token: &[u8; 32],
+    call: &Call,
+) -> Result<(), Error> {
     if tx.use_password_token(token, account.id, call.now).await? == Swap::Stale {
-        return Err(Refusal::Unauthenticated.into());
+        return Err(Refusal::PasswordTokenInvalid.into());
     }
-    save(tx, account.id, new, call).await
+    save(tx, account.id, owner(&kit.ring, &account.email)?, new, call).await
 }
 
 /// Sets a password for an operator. Every session and every open challenge of the account ends.
 pub async fn replace_password(
     store: &Store,
+    ring: &KeyRing,
     hasher: &Hasher,
     service: &str,
     email: &Email,
@@ -113,15 +128,16 @@ pub async fn replace_password(
     let account = store.find_account_by_email(email).await?;
     let account = account.ok_or_else(|| anyhow!("there is no account with this e-mail address"))?;
     let new = Password::parse_new(password, &Names { service, email })?.hash(hasher).await?;
-    save(store.begin().await?, account.id, &new, call).await
+    save(store.begin().await?, account.id, owner(ring, email)?, &new, call).await
 }
 
-async fn save(tx: Tx, user: UserId, new: &PasswordHash, call: &Call) -> Result<(), Error> {
+async fn save(tx: Tx, user: UserId, owner: [u8; 32], new: &PasswordHash, call: &Call) -> Result<(), Error> {
     if tx.save_password_hash(user, new).await? == Swap::Stale {
-        return Err(Refusal::Unauthenticated.into());
+        return Err(Refusal::PasswordTokenInvalid.into());
     }
     tx.delete_sessions(user, None).await?;
     tx.delete_password_tokens(user).await?;
+    tx.forget_networks_of(&owner).await?;
     tx.record(&Event::of(EventKind::PasswordChange, user, &call.origin), call.now).await?;
     tx.commit().await
 }

@@ -1,7 +1,12 @@
 //! Tells whether an access token is good now.
 
 use super::{Authenticated, Call, Kit, authenticate};
-use crate::{error::Error, model::UserId, token::access::Claims};
+use crate::{
+    error::Error,
+    model::{Acr, LiveSession, UserId},
+    policy,
+    token::access::Claims,
+};
 
 /// What is said of a token.
 pub enum TokenJudgement {
@@ -9,7 +14,7 @@ pub enum TokenJudgement {
     Authenticated(Claims),
     /// It is not.
     Unauthenticated,
-    /// It is an enrolment token: its bearer must enrol first.
+    /// It is an enrolment token, or of a session of one factor where policy asks for two.
     Requires2fa(UserId),
     /// Its user is blocked.
     UserBlocked(UserId),
@@ -22,7 +27,12 @@ pub async fn validate_access_token(kit: &Kit, token: &str, call: &Call) -> Resul
         Some(Authenticated::Enrollee(enrollee)) => TokenJudgement::Requires2fa(enrollee.user),
         Some(Authenticated::Session(session)) => match *session {
             (claims, live) if live.blocked => TokenJudgement::UserBlocked(claims.sub),
+            (claims, live) if is_short_of_a_factor(kit, &live) => TokenJudgement::Requires2fa(claims.sub),
             (claims, _) => TokenJudgement::Authenticated(claims),
         },
     })
+}
+
+fn is_short_of_a_factor(kit: &Kit, live: &LiveSession) -> bool {
+    live.session.proof.acr == Acr::One && policy::is_required(&kit.settings(), live.role)
 }

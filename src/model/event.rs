@@ -11,6 +11,8 @@ pub enum EventKind {
     LoginFail,
     /// A password was right; a second factor is asked for.
     ChallengeCreated,
+    /// A code in a call was right.
+    CodeSuccess,
     /// A code was wrong.
     CodeFail,
     /// A code was right, but it had been used.
@@ -54,6 +56,7 @@ impl EventKind {
             Self::LoginSuccess => "authn_login_success",
             Self::LoginFail => "authn_login_fail",
             Self::ChallengeCreated => "authn_challenge_created",
+            Self::CodeSuccess => "authn_code_success",
             Self::CodeFail => "authn_code_fail",
             Self::Replay => "replay",
             Self::EnrolmentStarted => "authn_enrollment_started",

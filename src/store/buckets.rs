@@ -98,9 +98,11 @@ impl Tx {
         Ok(Swap::from_rows(done.rows_affected))
     }
 
-    /// Takes a payment back: nothing was judged, or it was right.
+    /// Takes a payment back, and the lock that it has brought: nothing was judged, or it was right. Nobody else can have paid
+    /// behind a lock.
     pub async fn refund_bucket(&self, hash: &[u8; 32]) -> Result<(), Error> {
         bucket::Entity::update_many()
+            .col_expr(bucket::Column::LockedUntil, Expr::val(0_i64))
             .col_expr(bucket::Column::Failures, Expr::col(bucket::Column::Failures).sub(1))
             .filter(bucket::Column::BucketHash.eq(hash.to_vec()))
             .filter(bucket::Column::Failures.gt(0))
@@ -121,14 +123,28 @@ impl Tx {
     }
 
     /// Remembers that an account was signed in to from a network.
-    pub async fn remember_network(&self, hash: &[u8; 32], end_time: Timestamp) -> Result<(), Error> {
-        let row = known_network::ActiveModel { network_hash: Set(hash.to_vec()), end_time: Set(end_time.millis()) };
+    pub async fn remember_network(&self, hash: &[u8; 32], owner: &[u8; 32], end_time: Timestamp) -> Result<(), Error> {
+        let row = known_network::ActiveModel {
+            network_hash: Set(hash.to_vec()),
+            owner_hash: Set(owner.to_vec()),
+            end_time: Set(end_time.millis()),
+        };
         let later = OnConflict::column(known_network::Column::NetworkHash)
             .update_column(known_network::Column::EndTime)
             .to_owned();
         known_network::Entity::insert(row)
             .on_conflict(later)
             .exec_without_returning(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(())
+    }
+
+    /// Forgets every network of an owner: whoever knew the old password is a stranger again.
+    pub async fn forget_networks_of(&self, owner: &[u8; 32]) -> Result<(), Error> {
+        known_network::Entity::delete_many()
+            .filter(known_network::Column::OwnerHash.eq(owner.to_vec()))
+            .exec(&self.inner)
             .await
             .map_err(outage)?;
         Ok(())
@@ -154,9 +170,9 @@ impl Tx {
             end_time: Set(0),
         };
         bucket::Entity::insert(row)
-            // MySQL has no DO NOTHING: there it sets this column to what it is.
+            // A change of nothing, which locks the row: a sweep cannot take it away before it is paid into.
             .on_conflict(
-                OnConflict::column(bucket::Column::BucketHash).do_nothing_on([bucket::Column::BucketHash]).to_owned(),
+                OnConflict::column(bucket::Column::BucketHash).update_column(bucket::Column::BucketHash).to_owned(),
             )
             .exec_without_returning(&self.inner)
             .await

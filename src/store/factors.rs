@@ -44,17 +44,18 @@ impl Tx {
     ) -> Result<Option<(Account, Vec<EnrolledFactor>)>, Error> {
         let owner: RelationDef =
             factor::Entity::belongs_to(user::Entity).from(factor::Column::UserId).to(user::Column::Id).into();
-        let rows = by_age(user)
-            .join(JoinType::InnerJoin, owner)
-            .select_also(user::Entity)
+        // From the account to its factors: in this order PostgreSQL locks them, as every other transaction does.
+        let rows = user::Entity::find_by_id(user.uuid())
+            .join(JoinType::InnerJoin, owner.rev())
+            .select_also(factor::Entity)
+            .order_by_asc(factor::Column::Id)
             .lock_exclusive()
             .all(&self.inner)
             .await
             .map_err(outage)?;
         let mut locked = None;
-        for (factor, owner) in rows {
-            let owner = owner.context("a factor without its account")?;
-            let factor = enrolled(factor, &self.ring)?;
+        for (owner, factor) in rows {
+            let factor = enrolled(factor.context("an account without the factor that it was found by")?, &self.ring)?;
             match &mut locked {
                 None => locked = Some((account(owner, &self.ring)?, vec![factor])),
                 Some((_, factors)) => factors.push(factor),

@@ -33,13 +33,19 @@ impl Store {
             swept += delete.exec(&self.writer).await.map_err(outage)?.rows_affected;
         }
         let over = known_network::Column::EndTime.lte(now.millis());
-        if known_network::Entity::find().filter(over.clone()).one(&self.reader).await.map_err(outage)?.is_some() {
-            let delete = known_network::Entity::delete_many().filter(over);
+        let ended = known_network::Entity::find().filter(over.clone()).limit(batch).all(&self.reader).await;
+        let hashes: Vec<_> = ended.map_err(outage)?.into_iter().map(|row| row.network_hash).collect();
+        if !hashes.is_empty() {
+            let these = known_network::Column::NetworkHash.is_in(hashes);
+            let delete = known_network::Entity::delete_many().filter(these).filter(over);
             swept += delete.exec(&self.writer).await.map_err(outage)?.rows_affected;
         }
         let over = password_token::Column::EndTime.lte(now.millis());
-        if password_token::Entity::find().filter(over.clone()).one(&self.reader).await.map_err(outage)?.is_some() {
-            let delete = password_token::Entity::delete_many().filter(over);
+        let ended = password_token::Entity::find().filter(over.clone()).limit(batch).all(&self.reader).await;
+        let hashes: Vec<_> = ended.map_err(outage)?.into_iter().map(|row| row.token_hash).collect();
+        if !hashes.is_empty() {
+            let these = password_token::Column::TokenHash.is_in(hashes);
+            let delete = password_token::Entity::delete_many().filter(these).filter(over);
             swept += delete.exec(&self.writer).await.map_err(outage)?.rows_affected;
         }
         Ok(swept)

@@ -50,6 +50,7 @@ pub fn refused(refusal: &Refusal) -> Status {
         | Refusal::InvalidCode { .. }
         | Refusal::ChallengeExpired
         | Refusal::Unauthenticated
+        | Refusal::PasswordTokenInvalid
         | Refusal::StepUpRequired { .. }
         | Refusal::EnrollmentRequired
         | Refusal::PermissionDenied
@@ -129,6 +130,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::InvalidCode { signed_in: false }
         | Refusal::ChallengeExpired
         | Refusal::Unauthenticated
+        | Refusal::PasswordTokenInvalid
         | Refusal::StepUpRequired { .. } => Code::Unauthenticated,
         Refusal::RateLimited { .. } | Refusal::RequestTooLarge => Code::ResourceExhausted,
         Refusal::TwoFaUnavailable

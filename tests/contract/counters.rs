@@ -28,6 +28,10 @@ async fn a_ladder_climbs_locks_and_forgets_whoever_was_quiet() {
         };
         assert_eq!((pay(NOW).await, pay(NOW).await, pay(NOW).await), (Swap::Done, Swap::Done, Swap::Stale));
         assert_eq!(store.bucket_waits(&[1; 32]).await.unwrap(), Some((at(30), at(1000))));
+        let tx = store.begin().await.unwrap();
+        tx.refund_bucket(&[1; 32]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(pay(NOW).await, Swap::Done, "a payment that is taken back takes its lock along");
         assert_eq!((pay(at(29)).await, pay(at(30)).await, pay(at(30)).await), (Swap::Stale, Swap::Done, Swap::Stale));
         assert_eq!((pay(at(1031)).await, pay(at(1031)).await), (Swap::Done, Swap::Done), "quiet: from the foot again");
         assert_eq!(pay(at(1031)).await, Swap::Stale);

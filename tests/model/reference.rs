@@ -238,6 +238,7 @@ impl User {
         self.version += 1;
         if is_first {
             self.backup = Some(vec![false; 10]);
+            self.backup_codes = Failures::default();
             self.sessions.retain(|session| session.number == caller);
         }
         self.lift(caller, now);

@@ -13,7 +13,7 @@ use countersign::{
 use crate::{
     hand::{Hand, compare, outcome, principal, same},
     kit::{Bench, NOW, PASSWORD, call},
-    reference::{self, Code, OK, Pending},
+    reference::{self, Code, Failures, OK, Pending},
     step::{Step, Typed},
 };
 
@@ -239,16 +239,16 @@ impl System {
             Err(error) => Err(error),
         };
         let hand = &mut self.hands[user];
-        let before = hand.model.clone();
         let mut expected = hand.prove_in_call(number, code, now);
         if expected == OK && !hand.sets.pay(now) {
-            // Refused as a whole: the code is as good as before.
-            (hand.model, expected) = (before, "RATE_LIMITED");
+            // The code was judged, so it is used up.
+            expected = "RATE_LIMITED";
         }
         same(outcome(&answer), expected)?;
         if let Ok(codes) = answer {
             hand.backup_codes = codes.iter().map(|code| code.expose().clone()).collect();
             hand.model.backup = Some(vec![false; 10]);
+            hand.model.backup_codes = Failures::default();
             hand.model.version += 1;
         }
         Ok(())

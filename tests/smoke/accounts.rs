@@ -79,6 +79,8 @@ fn the_first_administrator_is_made_while_there_is_none() {
     let service = place.serve(&bootstrap);
     assert!(sign_in(&service, "root@example.com", PASSWORD).is_ok(), "an administrator is left alone");
     assert_eq!(service.terminate().0, Some(0));
+    fs::remove_file(place.path("password")).unwrap();
+    assert_eq!(place.serve(&bootstrap).terminate().0, Some(0), "and the file is no longer needed");
 
     let fresh = Place::new();
     let half = fresh.run(&["serve", "--set", "bootstrap.admin_email=root@example.com"]);

@@ -116,8 +116,32 @@ async fn five_new_sets_an_hour_are_enough() {
     world.advance(3599);
     let token = world.verify(&world.challenge(ALICE).await, &app.code()).await.unwrap().access_token;
     assert_eq!(retry_after(world.backup_codes(&token, "", "").await), 1);
+    let code = app.code_in(1);
+    assert_eq!(retry_after(world.backup_codes(&token, &code, "").await), 1);
+    assert_eq!(reason(world.verify(&world.challenge(ALICE).await, &code).await), "INVALID_CODE", "judged, so used up");
     world.advance(1);
     assert!(world.backup_codes(&token, "", "").await.is_ok());
+}
+
+#[tokio::test]
+async fn nonsense_costs_no_hash_and_a_new_set_starts_without_the_failures_of_the_old_one() {
+    let world = World::new().await;
+    let (_, confirmed) = world.enrol_whole(ALICE).await;
+    let token = confirmed.access_token;
+    for nonsense in ["x", "12345", "ABC"] {
+        assert_eq!(reason(world.backup_codes(&token, nonsense, "").await), "INVALID_CODE");
+        assert_eq!(reason(world.backup_codes(&token, "123456", nonsense).await), "CHALLENGE_EXPIRED");
+    }
+    assert_eq!(world.count("SELECT COUNT(*) AS n FROM buckets WHERE failures > 0").await, 0, "no set was begun");
+    let never = i64::MAX;
+    world
+        .execute(&format!(
+            "UPDATE factor_failures SET failures = 100, locked_until = {never} WHERE failure_key = 'backup_code'"
+        ))
+        .await;
+    assert_eq!(reason(world.verify(&world.challenge(ALICE).await, &confirmed.backup_codes[0]).await), "RATE_LIMITED");
+    let new = world.backup_codes(&token, "", "").await.unwrap();
+    assert!(world.verify(&world.challenge(ALICE).await, &new[0]).await.is_ok());
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ async fn with_a_code_everything_goes_and_the_password_is_enough_again() {
     assert_eq!(reason(world.disable(&token, by_code(&app.wrong_code())).await), "INVALID_CODE");
     let open = world.challenge(ALICE).await;
     assert!(world.disable(&token, by_code(&app.code())).await.unwrap().contains("off"));
+    assert_eq!(world.audited("authn_code_success").await, 1);
     let status = world.status(&token).await.unwrap();
     assert_eq!((status.enabled, status.factors.len(), status.backup_codes_remaining), (false, 0, 0));
     assert_eq!(world.count("SELECT COUNT(*) AS n FROM factors").await, 0, "no backup codes without a factor");
@@ -45,6 +46,8 @@ async fn one_factor_or_one_method_goes_and_the_others_stay() {
     let one = |id: &str| pb::DisableRequest { factor_id: id.to_owned(), ..Default::default() };
     assert_eq!(reason(world.disable(&token, one("fac_00000000000000000000000000000000")).await), "NOT_FOUND");
     assert_eq!(reason(world.disable(&token, one("nonsense")).await), "INVALID_ARGUMENT");
+    let both = pb::DisableRequest { method: pb::Method::Totp.into(), ..one(&factors[0].factor_id) };
+    assert_eq!(reason(world.disable(&token, both).await), "INVALID_ARGUMENT");
     assert!(world.disable(&token, one(&factors[0].factor_id)).await.unwrap().contains("still on"));
     world.advance(30);
     let challenge = world.challenge(ALICE).await;
@@ -77,7 +80,7 @@ async fn an_account_that_must_have_a_factor_keeps_its_last() {
     let token = confirmed.access_token;
     assert_eq!(reason(world.disable(&token, pb::DisableRequest::default()).await), "TWO_FA_REQUIRED");
     let code = by_code(&confirmed.backup_codes[0]);
-    assert_eq!(reason(world.disable(&token, code.clone()).await), "TWO_FA_REQUIRED");
+    assert_eq!(reason(world.disable(&token, code).await), "TWO_FA_REQUIRED");
     assert_eq!(world.status(&token).await.unwrap().backup_codes_remaining, 10, "the code was not used up for nothing");
     let (_, token) = enrol_further(&world, &token).await;
     let factors = world.status(&token).await.unwrap().factors;

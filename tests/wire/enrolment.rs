@@ -153,6 +153,18 @@ async fn failures_of_an_enrolment_never_lock_the_working_factor() {
 }
 
 #[tokio::test]
+async fn input_of_no_form_costs_a_pending_enrolment_an_attempt_and_no_failure() {
+    let world = World::new().await;
+    let session = world.sign_in(ALICE).await;
+    world.enable(&session.access_token).await.unwrap();
+    for misfit in ["12345", "1234567", "", "ABCDEFGH", "12 34"] {
+        assert_eq!(reason(world.verify_as(&session.access_token, "", misfit).await), "INVALID_CODE");
+    }
+    assert_eq!(reason(world.verify_as(&session.access_token, "", "123456").await), "CHALLENGE_EXPIRED");
+    assert_eq!(world.count("SELECT SUM(failures) AS n FROM factor_failures").await, 0);
+}
+
+#[tokio::test]
 async fn enrolling_is_never_locked_for_good() {
     let world = World::new().await;
     world.execute("INSERT INTO factor_failures SELECT id, 'enroll_totp', 1000, 0 FROM users").await;

@@ -96,6 +96,41 @@ async fn only_the_token_that_began_an_enrolment_confirms_it() {
 }
 
 #[tokio::test]
+async fn a_session_from_before_two_fa_needs_a_code_for_what_is_sensitive() {
+    let mut world = World::new().await;
+    let (app, confirmed) = world.enrol_whole(ALICE).await;
+    world.execute("UPDATE settings SET two_fa_enabled = 0").await;
+    world = world.restarted().await;
+    let before = world.sign_in(ALICE).await;
+    assert_eq!(world.validate(&before.access_token).await.claims.unwrap().acr, "urn:countersign:acr:1");
+    world.execute("UPDATE settings SET two_fa_enabled = 1").await;
+    world = world.restarted().await;
+
+    let token = before.access_token;
+    world.execute("UPDATE settings SET required_for = 'all'").await;
+    world = world.restarted().await;
+    assert_eq!(
+        world.validate(&token).await.status(),
+        pb::TokenStatus::Requires2fa,
+        "one factor where policy asks for two"
+    );
+    world.execute("UPDATE settings SET required_for = 'admins'").await;
+    world = world.restarted().await;
+    assert_eq!(reason(world.enable(&token).await), "STEP_UP_REQUIRED");
+    assert_eq!(reason(world.backup_codes(&token, "", "").await), "STEP_UP_REQUIRED");
+    assert_eq!(reason(world.disable(&token, pb::DisableRequest::default()).await), "STEP_UP_REQUIRED");
+    let change = pb::ChangePasswordRequest { new_password: "another password 77".into(), ..Default::default() };
+    assert_eq!(reason(world.change_password(&token, change).await), "STEP_UP_REQUIRED");
+
+    assert!(world.backup_codes(&token, &confirmed.backup_codes[0], "").await.is_ok(), "a code in the call");
+    assert_eq!(reason(world.enable(&token).await), "STEP_UP_REQUIRED", "is good for its call alone");
+    let challenge = world.step_up(&token).await.unwrap().challenge_id;
+    let token = world.verify_as(&token, &challenge, &app.code_in(1)).await.unwrap().access_token;
+    assert!(world.enable(&token).await.is_ok());
+    assert!(world.disable(&token, pb::DisableRequest::default()).await.is_ok());
+}
+
+#[tokio::test]
 async fn switching_two_fa_off_as_a_whole_is_for_users_alone() {
     let mut world = World::new().await;
     let (_, token) = world.enrol(ALICE).await;

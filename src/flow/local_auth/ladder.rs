@@ -62,13 +62,18 @@ impl Ladder {
         tx.commit().await
     }
 
-    /// The password was right: from now on its network is no stranger.
-    pub(super) async fn clear(&self, tx: &Tx, call: &Call) -> Result<(), Error> {
+    /// The password was right.
+    pub(super) async fn clear(&self, tx: &Tx) -> Result<(), Error> {
         tx.clear_bucket(&self.own.hash).await?;
         if let Some(strangers) = &self.strangers {
             tx.refund_bucket(&strangers.hash).await?;
         }
-        tx.remember_network(&self.network, call.now.plus(limit::NETWORK_MEMORY)).await
+        Ok(())
+    }
+
+    /// The network is no stranger from now on.
+    pub(super) async fn remember(&self, tx: &Tx, call: &Call) -> Result<(), Error> {
+        tx.remember_network(&self.network, &self.own.owner, call.now.plus(limit::NETWORK_MEMORY)).await
     }
 }
 

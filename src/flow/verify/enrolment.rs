@@ -39,6 +39,10 @@ pub(super) async fn confirm(
     call: &Call,
 ) -> Result<Confirmed, Stop> {
     let (user, method) = (attempt.challenge.user, pending.method);
+    if !fits(pending, request)? {
+        // Input of no form costs an attempt, and no failure.
+        return refuse(kit.store.begin().await?, EventKind::CodeFail, user, None, call).await;
+    }
     // What is judged is fixed since Enable, so it can be judged out here; what comes of it is told only once it is paid for.
     let spent = judge(pending, request, call)?;
     let set = match spent {
@@ -46,9 +50,9 @@ pub(super) async fn confirm(
         None => None,
     };
     let tx = kit.store.begin().await?;
-    // Confirming sets the method's own count back. It is locked first, in the order in which sign-ins take their locks too: own
-    // count, count of the enrolment, account.
+    // Confirming sets other counts back. They are locked first, in the order of every transaction: counts, then the account.
     tx.touch_failures(user, FailureKey::Method(method)).await?;
+    tx.touch_failures(user, FailureKey::Method(Method::BackupCode)).await?;
     let tx = pay(kit, tx, user, FailureKey::Enrolment(method), Some(attempt), call).await?;
     let account = tx.lock_account(user).await?.filter(|account| challenge::is_open_for(&attempt.challenge, account));
     let Some(account) = account else {
@@ -74,13 +78,19 @@ pub(super) async fn confirm(
     Ok(Confirmed { tokens, backup_codes, backup_codes_remaining: remaining })
 }
 
+/// Whether the input has the form of a code of the factor that is pending.
+fn fits(pending: &PendingEnrolment, request: &VerifyRequest) -> Result<bool, Error> {
+    let length = factor::of(pending.method).code_length(&pending.data)?;
+    let asked_for = request.method.is_none_or(|method| method == pending.method);
+    Ok(asked_for && factor::of(pending.method).fits(&request.code, length))
+}
+
 /// What the code uses up; None = it is wrong.
 fn judge(pending: &PendingEnrolment, request: &VerifyRequest, call: &Call) -> Result<Option<i64>, Error> {
     let answer = Answer { input: Secret::new(request.code.clone()), hash: None };
     let verdict = factor::of(pending.method).judge(&answer, &pending.data, 0, call.now)?;
-    let asked_for = request.method.is_none_or(|method| method == pending.method);
     Ok(match verdict {
-        Verdict::Right { spend: Spend::UpTo(spent) } if asked_for => Some(spent),
+        Verdict::Right { spend: Spend::UpTo(spent) } => Some(spent),
         Verdict::Right { .. } | Verdict::Wrong | Verdict::Replay => None,
     })
 }
@@ -107,18 +117,24 @@ async fn add(
     call: &Call,
 ) -> Result<(), Stop> {
     let (user, method) = (account.id, pending.method);
+    let session = match pending.opener {
+        Opener::Session(session) => Some(session),
+        Opener::EnrolmentToken(_) => None,
+    };
+    let event = |kind| Event { session, ..Event::of(kind, user, &call.origin).method(method) };
     if let Some(replaced) = pending.replaces {
         if tx.delete_factor(user, replaced).await? == Swap::Stale {
             return Err(Stop::NotJudged(Refusal::NotFound));
         }
-        tx.record(&Event::of(EventKind::FactorDeleted, user, &call.origin).method(method), call.now).await?;
+        tx.record(&event(EventKind::FactorDeleted), call.now).await?;
     }
     let id = FactorId::new(call.now);
     let new = NewFactor { id, user, method, label: &pending.label, data: &pending.data, spent };
     tx.insert_factor(&new, call.now).await?;
-    tx.record(&Event::of(EventKind::FactorCreated, user, &call.origin).method(method), call.now).await?;
+    tx.record(&event(EventKind::FactorCreated), call.now).await?;
     if let Some(set) = set {
-        insert_backup_codes(tx, account, set, call).await?;
+        tx.clear_failures(user, FailureKey::Method(Method::BackupCode)).await?;
+        insert_backup_codes(tx, account, set, session, call).await?;
     }
     tx.clear_failures(user, FailureKey::Enrolment(method)).await?;
     tx.clear_failures(user, FailureKey::Method(method)).await?;
@@ -133,14 +149,15 @@ pub(in crate::flow) async fn insert_backup_codes(
     tx: &Tx,
     account: &Account,
     set: &Set,
+    session: Option<SessionId>,
     call: &Call,
 ) -> Result<(), Error> {
     let (user, method) = (account.id, Method::BackupCode);
-    tx.ensure_failures(user, FailureKey::Method(method)).await?;
     tx.delete_factors(user, Some(method)).await?;
     let id = FactorId::new(call.now);
     tx.insert_factor(&NewFactor { id, user, method, label: "", data: &set.data, spent: 0 }, call.now).await?;
-    tx.record(&Event::of(EventKind::BackupCodesCreated, user, &call.origin).method(method), call.now).await
+    let event = Event::of(EventKind::BackupCodesCreated, user, &call.origin).method(method);
+    tx.record(&Event { session, ..event }, call.now).await
 }
 
 /// Lets the session that began the enrolment stand as proven by the factor, or opens one for an enrolment token; and commits.

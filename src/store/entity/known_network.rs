@@ -7,6 +7,7 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub network_hash: Vec<u8>,
+    pub owner_hash: Vec<u8>,
     pub end_time: i64,
 }
 

@@ -9,8 +9,9 @@ use super::{
     convert::{count, exposed, id, method, methods, timestamp},
 };
 use crate::{
+    error::Refusal,
     flow::{self, InCall, Kit, SignIn, Tokens, What},
-    model::Purpose,
+    model::{FactorId, Purpose},
     secret::Secret,
     wire::pb,
 };
@@ -125,7 +126,11 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
     async fn disable(&self, request: Request<pb::DisableRequest>) -> Result<Response<pb::DisableResponse>, Status> {
         let mut admitted = Admitted::from_request(request)?;
         let method = method(admitted.message.method).map_err(|refusal| admitted.refuse(refusal))?;
-        let factor = id("factor_id", &admitted.message.factor_id).map_err(|refusal| admitted.refuse(refusal))?;
+        let factor: Option<FactorId> =
+            id("factor_id", &admitted.message.factor_id).map_err(|refusal| admitted.refuse(refusal))?;
+        if method.is_some() && factor.is_some() {
+            return Err(admitted.refuse(Refusal::field("factor_id", "goes without method: name the one or the other.")));
+        }
         let wanted = flow::DisableRequest {
             what: factor.map(What::Factor).or(method.map(What::Method)).unwrap_or(What::All),
             proof: InCall {
