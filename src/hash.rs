@@ -25,7 +25,7 @@ use crate::{
 
 const QUEUE_LENGTH: usize = 64;
 /// Nobody waits longer: below the deadline of a call, so that whoever has paid for a try is still there to take it back.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What a new hash costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,12 +148,6 @@ impl Hasher {
             Answer::Digested(digests) => Ok(digests),
             Answer::Hashed(_) | Answer::Verified(_) => Err(mixed_up()),
         }
-    }
-
-    /// How many jobs wait.
-    pub fn waiting(&self) -> usize {
-        let queues = self.shared.lock();
-        queues.second_factor.len() + queues.sign_in.len()
     }
 
     /// How many jobs were done since the start.
