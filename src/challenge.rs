@@ -175,4 +175,61 @@ mod tests {
             assert_eq!(found, admitted, "{kind}");
         }
     }
+
+    #[test]
+    fn each_lives_as_long_as_it_should_and_is_counted_as_its_own_kind() {
+        let (session, offers) = (SessionId::new(NOW), vec![Offer { method: Method::Totp, length: 6 }]);
+        let subjects = [
+            (Subject::Login { offers: offers.clone() }, "login", 5, 300, Some(Purpose::Login)),
+            (Subject::StepUp { session, offers: offers.clone() }, "step_up", 5, 300, Some(Purpose::StepUp)),
+            (Subject::PasswordReset { token: [1; 32], offers }, "password_reset", 5, 300, Some(Purpose::PasswordReset)),
+            (enrolment_by(Opener::Session(session)), "enroll_totp", 1, 600, Some(Purpose::Enrolment)),
+            (Subject::EnrolmentToken, "enrollment_token", 5, 600, None),
+        ];
+        for (subject, name, capacity, seconds, purpose) in subjects {
+            assert_eq!(subject.kind(), Kind { name, capacity });
+            assert_eq!(subject.life(), Duration::from_secs(seconds), "{name}");
+            assert_eq!(subject.purpose(), purpose);
+            let is_answered_by_enrolled = !matches!(subject, Subject::Enrolment(_) | Subject::EnrolmentToken);
+            assert_eq!(subject.offers().len(), usize::from(is_answered_by_enrolled), "{name}");
+        }
+    }
+
+    #[test]
+    fn it_dies_with_the_security_version_and_with_a_block() -> Result<(), &'static str> {
+        let mut account = Account {
+            id: UserId::new(NOW),
+            email: crate::model::Email::parse("a@example.com")?,
+            role: Role::User,
+            blocked: false,
+            security_version: 3,
+            password_hash: None,
+            create_time: NOW,
+        };
+        let challenge = Challenge { user: account.id, security_version: 3, subject: Subject::EnrolmentToken };
+        assert!(is_open_for(&challenge, &account));
+        account.blocked = true;
+        assert!(!is_open_for(&challenge, &account));
+        (account.blocked, account.security_version) = (false, 4);
+        assert!(!is_open_for(&challenge, &account));
+        (account.security_version, account.id) = (3, UserId::new(NOW));
+        assert!(!is_open_for(&challenge, &account));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_sealed_opens_on_its_own_shelf_under_its_own_name_alone() -> anyhow::Result<()> {
+        let ring = KeyRing::generate(NOW)?;
+        let (alice, bob) = (UserId::new(NOW), UserId::new(NOW));
+        let (own, other) = (shelf(&ring, alice)?, shelf(&ring, bob)?);
+        assert_ne!(own, other);
+        assert_eq!(own, shelf(&ring, alice)?);
+        let challenge = Challenge { user: alice, security_version: 3, subject: Subject::EnrolmentToken };
+        let sealed = seal(&ring, &own, &[1; 32], &challenge)?;
+        assert_eq!(open(&ring, &own, &[1; 32], &sealed)?.user, alice);
+        assert!(open(&ring, &other, &[1; 32], &sealed).is_err());
+        assert!(open(&ring, &own, &[2; 32], &sealed).is_err());
+        assert!(open(&KeyRing::generate(NOW)?, &own, &[1; 32], &sealed).is_err());
+        Ok(())
+    }
 }

@@ -5,6 +5,8 @@
 mod counters;
 #[path = "contract/ephemeral.rs"]
 mod ephemeral;
+#[path = "contract/guard.rs"]
+mod guard;
 #[path = "contract/hashing.rs"]
 mod hashing;
 #[path = "contract/home.rs"]

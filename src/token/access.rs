@@ -109,3 +109,55 @@ impl AccessTokens {
         self.keys.public()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Acr, Amr, Proof},
+        seal::KeyRing,
+    };
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn tokens(ring: &KeyRing, issuer: &str, audience: &str) -> anyhow::Result<AccessTokens> {
+        Ok(AccessTokens::new(issuer.to_owned(), audience.to_owned(), SigningKeys::from_ring(ring)?))
+    }
+
+    fn session() -> Session {
+        let proof = Proof { auth_time: NOW, amr: Amr::password(), acr: Acr::One };
+        Session { id: SessionId::new(NOW), user: UserId::new(NOW), proof, idle_end_time: NOW, end_time: NOW }
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_issuer_audience_and_time_alone() -> anyhow::Result<()> {
+        let ring = KeyRing::generate(NOW)?;
+        let (own, session) = (tokens(&ring, "issuer", "audience")?, session());
+        let token = own.issue(&session, Role::Admin, NOW)?;
+        let claims = own.read(&token, NOW);
+        assert!(claims.is_some_and(|claims| {
+            (claims.sub, claims.sid, claims.exp) == (session.user, session.id, NOW.seconds() + 900)
+                && claims.role == "admin"
+                && claims.acr == "urn:countersign:acr:1"
+        }));
+        assert!(tokens(&ring, "another", "audience")?.read(&token, NOW).is_none());
+        assert!(tokens(&ring, "issuer", "another")?.read(&token, NOW).is_none());
+        assert!(tokens(&KeyRing::generate(NOW)?, "issuer", "audience")?.read(&token, NOW).is_none());
+        let at = |seconds| own.read(&token, Timestamp::from_seconds(NOW.seconds() + seconds)).is_some();
+        assert_eq!([at(-31), at(-30), at(929), at(930)], [false, true, true, false]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_published_keys_are_those_that_sign() -> anyhow::Result<()> {
+        let ring = KeyRing::generate(NOW)?;
+        let own = tokens(&ring, "issuer", "audience")?;
+        let token = own.issue(&session(), Role::User, NOW)?;
+        let kid = jsonwebtoken::decode_header(&token)?.kid;
+        let keys = own.public_keys();
+        assert_eq!(keys.len(), 1);
+        assert_eq!(Some(&keys[0].kid), kid.as_ref());
+        assert_eq!(keys[0].x.len(), 43, "32 bytes in base64url");
+        Ok(())
+    }
+}

@@ -116,3 +116,71 @@ impl RefreshToken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn state(current: &RefreshToken, previous: Option<&RefreshToken>, kept: bool) -> RefreshState {
+        RefreshState {
+            family_hash: current.family_hash(),
+            current_hash: current.hash(),
+            previous_hash: previous.map(RefreshToken::hash),
+            sealed_successor: kept.then(|| vec![7]),
+            successor_end_time: kept.then(|| NOW.plus(GRACE)),
+        }
+    }
+
+    #[test]
+    fn a_token_reads_back_and_nothing_else_does() -> anyhow::Result<()> {
+        let token = RefreshToken::first(SessionId::new(NOW))?;
+        let text = token.to_text();
+        let Some(read) = RefreshToken::parse(text.expose()) else {
+            anyhow::bail!("it does not read back");
+        };
+        assert_eq!(
+            (read.session(), read.hash(), read.family_hash()),
+            (token.session(), token.hash(), token.family_hash())
+        );
+        assert_ne!(token.hash(), token.family_hash());
+        for other in ["", "rft_", &text.expose()[4..], &format!("{}A", text.expose()), &text.expose()[..50]] {
+            assert!(RefreshToken::parse(other).is_none(), "{other:.8}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_successor_is_of_the_same_family_and_another_token() -> anyhow::Result<()> {
+        let token = RefreshToken::first(SessionId::new(NOW))?;
+        let successor = token.successor()?;
+        assert_eq!((token.session(), token.family_hash()), (successor.session(), successor.family_hash()));
+        assert_ne!(token.hash(), successor.hash());
+        assert_ne!(RefreshToken::first(token.session())?.family_hash(), token.family_hash());
+        Ok(())
+    }
+
+    #[test]
+    fn reuse_is_told_from_a_lost_answer_and_from_a_guess() -> anyhow::Result<()> {
+        let first = RefreshToken::first(SessionId::new(NOW))?;
+        let second = first.successor()?;
+        let third = second.successor()?;
+        let rotated = state(&second, Some(&first), true);
+        let late = NOW.plus(GRACE);
+        assert_eq!(second.judge(&rotated, NOW), Judgement::Current);
+        assert_eq!(first.judge(&rotated, NOW), Judgement::Predecessor { sealed_successor: vec![7] });
+        assert_eq!(first.judge(&rotated, late), Judgement::Reused);
+        assert_eq!(first.judge(&state(&second, Some(&first), false), NOW), Judgement::Reused, "forgotten");
+        assert_eq!(first.judge(&state(&third, Some(&second), true), NOW), Judgement::Reused);
+        assert_eq!(third.judge(&rotated, NOW), Judgement::Reused, "of the family, and never given");
+        assert_eq!(RefreshToken::first(first.session())?.judge(&rotated, NOW), Judgement::Foreign);
+        Ok(())
+    }
+
+    #[test]
+    fn sessions_and_graces_are_as_long_as_they_should_be() {
+        assert_eq!(GRACE.as_secs(), 10);
+        assert_eq!((IDLE_LIFE.as_secs(), ABSOLUTE_LIFE.as_secs()), (604_800, 2_592_000));
+    }
+}
