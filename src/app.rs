@@ -22,7 +22,7 @@ use crate::{
     error::Error,
     file,
     flow::{self, Call, Kit, NewUser},
-    hash::Hasher,
+    hash::{Cost, Hasher},
     model::{Email, Origin, Role, Settings},
     secret::Secret,
     store::Store,
@@ -59,13 +59,19 @@ pub struct App {
 }
 
 impl App {
-    /// Starts the service on a listener. Whatever is wrong is found before anything is written.
-    pub async fn start(config: &Config, listener: TcpListener, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+    /// Starts the service on a listener, with new passwords hashed at this cost. Whatever is wrong is found before anything is
+    /// written.
+    pub async fn start(
+        config: &Config,
+        listener: TcpListener,
+        clock: Arc<dyn Clock>,
+        cost: Cost,
+    ) -> anyhow::Result<Self> {
         let rules = Rules::of_this_release()?;
         let grpc = listener.local_addr()?;
         let (store, ring) = open_store(config, Schema::AsConfigured, clock.now()).await?;
         let signing = SigningKeys::from_ring(&ring)?;
-        let hasher = Hasher::start(thread::available_parallelism()?.get())?;
+        let hasher = Hasher::with_cost(thread::available_parallelism()?.get(), cost)?;
         bootstrap(config, &store, &hasher, clock.now()).await?;
         let settings = store.settings().await.map_err(Error::into_anyhow)?;
         let (settings, known_settings) = watch::channel(settings);

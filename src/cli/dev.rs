@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     file,
     flow::{self, Call, NewUser},
-    hash::Hasher,
+    hash::{Cost, Hasher},
     model::{Email, Origin, Role},
     secret::{self, Secret},
     telemetry,
@@ -49,7 +49,7 @@ pub(super) async fn run(mut layers: Layers) -> anyhow::Result<()> {
     telemetry::start(&config)?;
     let listener = app::listen(&config).await?;
     let demo = demo_accounts(&config).await?;
-    let app = App::start(&config, listener, Arc::new(SystemClock)).await?;
+    let app = App::start(&config, listener, Arc::new(SystemClock), Cost::DEFAULT).await?;
     say(&banner(app.grpc_address(), &demo))?;
     serve::until_stopped(app, stop).await
 }

@@ -9,6 +9,7 @@ use crate::{
     app::{self, App},
     clock::SystemClock,
     config::Config,
+    hash::Cost,
     telemetry,
 };
 
@@ -16,7 +17,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     let stop = StopSignals::listen()?;
     telemetry::start(config)?;
     let listener = app::listen(config).await?;
-    let app = App::start(config, listener, Arc::new(SystemClock)).await?;
+    let app = App::start(config, listener, Arc::new(SystemClock), Cost::DEFAULT).await?;
     until_stopped(app, stop).await
 }
 
