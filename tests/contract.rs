@@ -3,6 +3,8 @@
 
 #[path = "contract/counters.rs"]
 mod counters;
+#[path = "contract/ended_sessions.rs"]
+mod ended_sessions;
 #[path = "contract/ephemeral.rs"]
 mod ephemeral;
 #[path = "contract/guard.rs"]

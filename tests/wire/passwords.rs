@@ -136,27 +136,6 @@ async fn guesses_at_the_present_password_climb_the_ladder_of_sign_ins() {
     assert_eq!(retry_after(world.local_auth(ALICE, PASSWORD).await), 30);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_ends_while_its_call_waits_changes_nothing() {
-    let world = World::new().await;
-    let session = world.sign_in(ALICE).await;
-    let token = world.password_token(ALICE).await;
-    // The pool is busy, so that the change waits for its hash while the token sets another password.
-    let mut calls = tokio::task::JoinSet::new();
-    for n in 0..30 {
-        let mut client = world.twofa.clone();
-        let request = pb::LocalAuthRequest { email: format!("stranger{n}@example.com"), password: "x".to_owned() };
-        calls.spawn(async move { client.local_auth(request).await.is_ok() });
-    }
-    let request = pb::ChangePasswordRequest { new_password: "the password of a thief 9".into(), ..Default::default() };
-    let (changed, set) =
-        tokio::join!(world.change_password(&session.access_token, request), world.set_password(set(&token, "", "")));
-    calls.join_all().await;
-    let last_word = if changed.is_ok() && set.is_err() { "the password of a thief 9" } else { NEW };
-    assert!(world.local_auth(ALICE, last_word).await.is_ok());
-    assert!(changed.is_ok() != set.is_ok() || !world.is_good(&session.access_token).await);
-}
-
 #[tokio::test]
 async fn a_bad_new_password_is_rejected_with_the_reason() {
     let world = World::new().await;
