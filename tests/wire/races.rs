@@ -104,3 +104,23 @@ async fn one_refresh_token_forty_times_at_once_has_one_successor() {
     assert_eq!(world.audited("session_renewed").await, 1);
     assert_eq!(world.audited("session_renewal_repeated").await, 39, "no answer without a row");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_password_token_twenty_times_at_once_sets_one_password() {
+    let world = World::new().await;
+    let token = world.password_token(ALICE).await;
+    let mut calls = JoinSet::new();
+    for n in 0..20 {
+        let mut client = world.sessions.clone();
+        let request = countersign::wire::pb::SetPasswordRequest {
+            token: token.clone(),
+            new_password: format!("the password number {n}"),
+            ..Default::default()
+        };
+        calls.spawn(async move { client.set_password(request).await.is_ok().then_some(n) });
+    }
+    let set: Vec<_> = calls.join_all().await.into_iter().flatten().collect();
+    assert_eq!(set.len(), 1);
+    assert!(world.local_auth(ALICE, &format!("the password number {}", set[0])).await.is_ok());
+    assert_eq!(world.audited("authn_password_change").await, 1);
+}
