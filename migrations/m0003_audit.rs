@@ -38,6 +38,7 @@ fn audit_events() -> TableCreateStatement {
         .col(ColumnDef::new("identifier_hash").var_binary(32).null())
         .col(ColumnDef::new("session_id").uuid().null())
         .col(ColumnDef::new("method").string_len(32).null())
+        .col(ColumnDef::new("count").big_integer().null())
         .col(ColumnDef::new("source").string_len(45).not_null())
         .col(ColumnDef::new("user_agent").var_binary(256).not_null())
         .col(ColumnDef::new("request_id").string_len(64).not_null())

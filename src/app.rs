@@ -21,7 +21,7 @@ use crate::{
     ephemeral::Memory,
     error::Error,
     file,
-    flow::{self, Call, Kit, NewUser},
+    flow::{self, Call, Kit, NewUser, Refusals},
     hash::{Cost, Hasher},
     model::{Email, Origin, Role, Settings},
     secret::Secret,
@@ -52,7 +52,8 @@ pub async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
 pub struct App {
     grpc: SocketAddr,
     health: Health,
-    store: Store,
+    kit: Arc<Kit>,
+    clock: Arc<dyn Clock>,
     stop: watch::Sender<bool>,
     server: JoinSet<anyhow::Result<()>>,
     background: JoinSet<()>,
@@ -82,6 +83,7 @@ impl App {
             hasher,
             access: AccessTokens::new(config.token.issuer.clone(), config.token.audience.clone(), signing),
             service_name: config.totp_issuer.clone(),
+            refusals: Refusals::default(),
             settings: known_settings,
         });
         let health = Health::new().await;
@@ -91,11 +93,11 @@ impl App {
         let mut server = JoinSet::new();
         server.spawn(services.serve(listener, until_set(stopped)));
         let mut background = JoinSet::new();
-        background.spawn(sweep_forever(kit, clock));
+        background.spawn(sweep_forever(Arc::clone(&kit), Arc::clone(&clock)));
         background.spawn(follow_settings(store.clone(), settings));
         let (follower, followed) = (health.clone(), store.clone());
         background.spawn(async move { follower.follow(&followed).await });
-        Ok(Self { grpc, health, store, stop, server, background })
+        Ok(Self { grpc, health, kit, clock, stop, server, background })
     }
 
     /// Where gRPC is served.
@@ -122,7 +124,12 @@ impl App {
             tracing::warn!(seconds = DRAIN.as_secs(), "calls were still under way; they are cut off");
             self.server.shutdown().await;
         }
-        self.store.close().await
+        // Everything that was counted, the present minute included.
+        let end = self.clock.now().plus(Duration::from_secs(60));
+        if let Err(fault) = flow::record_refusals(&self.kit, end).await {
+            tracing::warn!(?fault, "the counts of callers who were told to wait are lost");
+        }
+        self.kit.store.clone().close().await
     }
 }
 
@@ -180,6 +187,9 @@ async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>) {
         interval.tick().await;
         if let Err(fault) = flow::sweep(&kit, clock.now()).await {
             tracing::warn!(?fault, "a sweep failed; the next one goes on");
+        }
+        if let Err(fault) = flow::record_refusals(&kit, clock.now()).await {
+            tracing::warn!(?fault, "the counts of callers who were told to wait are lost");
         }
     }
 }

@@ -72,6 +72,7 @@ pub async fn local_auth(kit: &Kit, email: &str, password: &Secret<String>, call:
         session: None,
         method: None,
         reason: Some(refusal.reason()),
+        count: None,
         origin: &call.origin,
     };
     tx.record(&event, call.now).await?;

@@ -17,6 +17,7 @@ mod list_users;
 mod local_auth;
 mod mint;
 mod prove;
+mod record_refusals;
 mod refresh_session;
 mod reset_second_factor;
 mod send_code;
@@ -48,6 +49,7 @@ pub use list_users::{ListedUser, list_users};
 pub use local_auth::{SignIn, local_auth};
 pub use mint::Tokens;
 pub use prove::InCall;
+pub use record_refusals::{Refusals, record_refusals};
 pub use refresh_session::refresh_session;
 pub use reset_second_factor::reset_second_factor;
 pub use send_code::send_code;
@@ -82,6 +84,8 @@ pub struct Kit {
     pub access: AccessTokens,
     /// The name of the service in authenticator apps.
     pub service_name: String,
+    /// Callers who were told to wait, not yet written to the audit log.
+    pub refusals: Refusals,
     /// The policy, as it was read last.
     pub settings: watch::Receiver<Settings>,
 }

@@ -5,6 +5,8 @@ use crate::model::{Method, Origin, SessionId, UserId};
 /// What happened. Words after OWASP's logging vocabulary where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
+    /// Callers from a source were told to wait, so many times in a minute.
+    ExcessRateLimit,
     /// A sign-in was completed: a session began.
     LoginSuccess,
     /// A password was wrong, or its user unknown or blocked.
@@ -53,6 +55,7 @@ impl EventKind {
     /// The word in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::ExcessRateLimit => "excess_rate_limit",
             Self::LoginSuccess => "authn_login_success",
             Self::LoginFail => "authn_login_fail",
             Self::ChallengeCreated => "authn_challenge_created",
@@ -92,6 +95,8 @@ pub struct Event<'a> {
     pub method: Option<Method>,
     /// The reason of the refusal, when it was one.
     pub reason: Option<&'static str>,
+    /// How often it happened, where one record stands for many.
+    pub count: Option<i64>,
     /// Where the call came from.
     pub origin: &'a Origin,
 }
@@ -99,7 +104,16 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// A record about an account.
     pub fn of(kind: EventKind, subject: UserId, origin: &'a Origin) -> Self {
-        Self { kind, subject: Some(subject), identifier_hash: None, session: None, method: None, reason: None, origin }
+        Self {
+            kind,
+            subject: Some(subject),
+            identifier_hash: None,
+            session: None,
+            method: None,
+            reason: None,
+            count: None,
+            origin,
+        }
     }
 
     /// With the session that it happened to.

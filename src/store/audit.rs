@@ -21,6 +21,7 @@ impl Tx {
             identifier_hash: Set(event.identifier_hash.map(|hash| hash.to_vec())),
             session_id: Set(event.session.map(|id| id.uuid())),
             method: Set(event.method.map(|method| method.as_str().to_owned())),
+            count: Set(event.count),
             source: Set(event.origin.source.to_string()),
             user_agent: Set(event.origin.user_agent.as_bytes().to_vec()),
             request_id: Set(event.origin.request_id.clone()),

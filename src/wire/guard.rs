@@ -92,13 +92,16 @@ where
         let Self { watch, inner } = self.clone();
         Box::pin(async move {
             let call = watch.call(&request);
-            let request_id = call.origin.request_id.clone();
+            let (request_id, source, now) = (call.origin.request_id.clone(), call.origin.source, call.now);
             let passed = AssertUnwindSafe(watch.pass(inner, request, call)).catch_unwind().await;
-            let response = match passed {
+            let response: Response<Body> = match passed {
                 Ok(Ok(response)) => dress(response, &request_id),
                 Ok(Err(refused)) => refused.into_response(),
                 Err(_) => status::panicked(&request_id).into_http(),
             };
+            if status::is_rate_limited(response.headers()) {
+                watch.kit.refusals.count(source, now);
+            }
             Ok(with_request_id(response, &request_id))
         })
     }

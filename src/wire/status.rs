@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -117,6 +118,12 @@ fn compressed(bare: &Status) -> Status {
         answer.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
     }
     answer
+}
+
+/// Whether an answer tells its caller to wait.
+pub fn is_rate_limited(headers: &HeaderMap) -> bool {
+    let status = Status::from_header_map(headers).filter(|status| status.code() == Code::ResourceExhausted);
+    status.and_then(|status| status.get_details_error_info()).is_some_and(|info| info.reason == "RATE_LIMITED")
 }
 
 fn code(refusal: &Refusal) -> Code {

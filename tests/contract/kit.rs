@@ -15,7 +15,7 @@ use countersign::{
     config::{Config, Layers},
     ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Shelf, Taken},
     error::Error,
-    flow::{self, Call, Kit, NewUser},
+    flow::{self, Call, Kit, NewUser, Refusals},
     hash::{Cost, Hasher},
     model::{Caller, Email, Origin, Role},
     secret::Secret,
@@ -62,6 +62,7 @@ impl Bench {
             hasher,
             access: AccessTokens::new("issuer".to_owned(), "audience".to_owned(), signing),
             service_name: "Countersign".to_owned(),
+            refusals: Refusals::default(),
             settings,
         };
         for email in emails {

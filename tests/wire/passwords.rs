@@ -92,6 +92,25 @@ async fn networks_that_are_strangers_share_a_hundred_failures_a_day() {
 }
 
 #[tokio::test]
+async fn callers_who_are_told_to_wait_leave_one_row_a_source_and_minute() {
+    let mut world = World::new().await;
+    for _ in 0..5 {
+        assert_eq!(reason(world.local_auth(ALICE, "wrong password").await), "INVALID_CREDENTIALS");
+    }
+    for _ in 0..3 {
+        retry_after(world.local_auth(ALICE, PASSWORD).await);
+    }
+    world.advance(60);
+    assert_eq!(reason(world.local_auth(ALICE, "wrong password").await), "INVALID_CREDENTIALS");
+    retry_after(world.local_auth(ALICE, PASSWORD).await);
+    world = world.restarted().await;
+    assert_eq!(world.audited("excess_rate_limit").await, 2);
+    let rows = "FROM audit_events WHERE kind = 'excess_rate_limit' AND source = '127.0.0.1'";
+    assert_eq!(world.count(&format!("SELECT MAX(count) AS n {rows}")).await, 3);
+    assert_eq!(world.count(&format!("SELECT SUM(count) AS n {rows}")).await, 4);
+}
+
+#[tokio::test]
 async fn the_present_password_or_a_code_in_the_call_does_instead_of_a_fresh_proof() {
     let world = World::new().await;
     let session = world.sign_in(ALICE).await;

@@ -14,6 +14,7 @@ pub struct Model {
     pub identifier_hash: Option<Vec<u8>>,
     pub session_id: Option<Uuid>,
     pub method: Option<String>,
+    pub count: Option<i64>,
     pub source: String,
     pub user_agent: Vec<u8>,
     pub request_id: String,
