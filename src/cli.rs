@@ -68,13 +68,14 @@ impl Cli {
     /// Does what the command says.
     pub async fn run(self) -> anyhow::Result<()> {
         let layers = Layers::load(self.config.as_deref(), &self.set);
+        // Each command in a box of its own: futures within futures grow deeper than the compiler follows.
         match self.command {
-            Command::Serve { dev: false } => serve::run(&read(layers)?).await,
-            Command::Serve { dev: true } => dev::run(layers).await,
-            Command::Migrate { action } => migrate::run(&read(layers)?, action.unwrap_or_default()).await,
-            Command::User { action } => user::run(&read(layers)?, action).await,
+            Command::Serve { dev: false } => Box::pin(serve::run(&read(layers)?)).await,
+            Command::Serve { dev: true } => Box::pin(dev::run(layers)).await,
+            Command::Migrate { action } => Box::pin(migrate::run(&read(layers)?, action.unwrap_or_default())).await,
+            Command::User { action } => Box::pin(user::run(&read(layers)?, action)).await,
             Command::Keys { action } => keys::run(&read(layers)?, &action),
-            Command::Health(args) => health::run(&read(layers)?, &args).await,
+            Command::Health(args) => Box::pin(health::run(&read(layers)?, &args)).await,
             Command::Config { action } => config::run(layers, &action),
         }
     }

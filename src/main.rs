@@ -1,4 +1,5 @@
 //! The program: parses the command line and runs it.
+#![recursion_limit = "256"]
 
 use std::{
     io::{self, Write},
