@@ -2,14 +2,14 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use crate::process::{Place, text};
+use crate::process::{Place, ended, text};
 
 const PASSWORD: &str = "a password that is not in any list 42\n";
 
 /// Runs a command that must fail, and has every part in its message. It must leave what is there as it is.
 fn fails(place: &Place, args: &[&str], environment: &[(&str, &str)], parts: &[&str]) {
     let before = place.files();
-    let output = place.command(args).envs(environment.iter().copied()).output().unwrap();
+    let output = ended(place.command(args).envs(environment.iter().copied()));
     let message = text(&output.stderr);
     assert!(!output.status.success() && output.status.code().is_some(), "{args:?} {environment:?}: {message}");
     assert!(!message.contains("panicked"), "{message}");

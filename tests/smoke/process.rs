@@ -45,14 +45,14 @@ impl Place {
     }
 
     pub fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        ended(&mut self.command(args))
     }
 
     /// Runs a command that reads a password from standard input.
     pub fn run_with_input(&self, args: &[&str], input: &str) -> Output {
         let path = self.path(".input");
         fs::write(&path, input).unwrap();
-        let output = self.command(args).stdin(File::open(&path).unwrap()).output().unwrap();
+        let output = ended(self.command(args).stdin(File::open(&path).unwrap()));
         fs::remove_file(path).unwrap();
         output
     }
@@ -133,6 +133,20 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a command that must end by itself; one that does not, such as a start that ought to be refused, is ended and told of.
+pub fn ended(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("{command:?} does not end: {}", text(&child.wait_with_output().unwrap().stderr));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
 }
 
 /// Runs a tool that must be there.
