@@ -24,6 +24,7 @@
 //! ```text
 //! tonic  tonic_health  tonic_reflection  tonic_types      wire
 //! prost  prost_types  prost_reflect  http  tower          wire
+//! bytes  http_body  http_body_util                        wire
 //! sea_orm  migrations                                     store
 //! jsonwebtoken                                            token
 //! argon2                                                  hash
@@ -34,8 +35,9 @@
 //! toml                                                    config  seal
 //! ```
 //!
-//! A sign-in with a code passes five doors: `wire/grpc/twofa.rs` → `flow/verify.rs` → `challenge.rs` and `ephemeral` (an
-//! attempt is taken before the code is looked at) → `factor/totp.rs` (right or wrong) → `store` (one transaction).
+//! A sign-in with a code passes five doors: `wire/grpc/twofa.rs` → `flow/verify.rs`, where an attempt of the challenge is taken
+//! (`flow/attempt.rs`, `challenge.rs`, `ephemeral`) → `flow/prove.rs`, where a failure is paid before the code is looked at →
+//! `factor/totp.rs` (right or wrong) → `store` (one transaction). Every other code of an enrolled factor goes by `prove.rs` too.
 
 pub mod app;
 pub mod challenge;

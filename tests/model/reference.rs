@@ -76,7 +76,6 @@ pub struct User {
     pub totp: Failures,
     pub backup_codes: Failures,
     pub enrolment: Failures,
-    pub successes: u64,
 }
 
 /// What a code is, as the one who typed it knows.

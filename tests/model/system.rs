@@ -193,7 +193,6 @@ impl System {
         if let Ok(verified) = answer {
             let sid = self.bench.kit.access.read(verified.tokens.access_token.expose(), now).unwrap().sid;
             hand.begin(sid, verified.tokens.refresh_token.unwrap().expose(), true, now);
-            hand.model.successes += 1;
         }
         Ok(())
     }
