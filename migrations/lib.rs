@@ -1,16 +1,21 @@
 //! Schema migrations, written for SQLite, PostgreSQL and MySQL alike. A crate of its own: a migration states what the schema
 //! was and becomes, and cannot name an entity that lives on and changes.
+//!
+//! MySQL commits each statement that changes the schema, so a migration that was cut off has done a part. Every statement is one
+//! that can be said again. And the release before must go on working on what a migration makes: columns come with a default or
+//! may be null, and go one release after the last that reads them.
 
 pub use sea_orm_migration::{Migration, MigratorTrait};
 use sea_orm_migration::{
     MigrationTrait, async_trait,
-    prelude::{DynIden, IntoIden},
+    prelude::{DbErr, DynIden, Index, IntoIden, SchemaManager},
 };
 
 mod m0001_accounts;
 mod m0002_sessions;
 mod m0003_audit;
 mod m0004_policy;
+mod m0005_sweep;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -23,10 +28,29 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_sessions::Migration),
             Box::new(m0003_audit::Migration),
             Box::new(m0004_policy::Migration),
+            Box::new(m0005_sweep::Migration),
         ]
     }
 
     fn migration_table_name() -> DynIden {
         "schema_migrations".into_iden()
     }
+}
+
+/// Makes an index unless it is there. (MySQL has no words for that.)
+async fn create_index(
+    manager: &SchemaManager<'_>,
+    name: &'static str,
+    table: &'static str,
+    columns: &[&'static str],
+) -> Result<(), DbErr> {
+    if manager.has_index(table, name).await? {
+        return Ok(());
+    }
+    let mut index = Index::create();
+    index.name(name).table(table);
+    for column in columns {
+        index.col(*column);
+    }
+    manager.create_index(index).await
 }

@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::create_index;
+
 /// See the file.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -16,7 +18,7 @@ impl MigrationTrait for Migration {
         manager.create_table(key_checks()).await?;
         manager.create_table(users()).await?;
         manager.create_table(factors()).await?;
-        manager.create_index(factors_by_user()).await?;
+        create_index(manager, "factors_by_user", "factors", &["user_id"]).await?;
         manager.create_table(factor_failures()).await
     }
 }
@@ -24,6 +26,7 @@ impl MigrationTrait for Migration {
 fn key_checks() -> TableCreateStatement {
     Table::create()
         .table("key_checks")
+        .if_not_exists()
         .col(ColumnDef::new("id").string_len(64).not_null().primary_key())
         .col(ColumnDef::new("key_use").string_len(16).not_null())
         .col(ColumnDef::new("check_value").var_binary(16).not_null())
@@ -34,6 +37,7 @@ fn key_checks() -> TableCreateStatement {
 fn users() -> TableCreateStatement {
     Table::create()
         .table("users")
+        .if_not_exists()
         .col(ColumnDef::new("id").uuid().not_null().primary_key())
         .col(ColumnDef::new("email_typed").var_binary(254).not_null())
         // Bytes, so that every database compares them alike: no collation merges two accounts.
@@ -49,6 +53,7 @@ fn users() -> TableCreateStatement {
 fn factors() -> TableCreateStatement {
     Table::create()
         .table("factors")
+        .if_not_exists()
         .col(ColumnDef::new("id").uuid().not_null().primary_key())
         .col(ColumnDef::new("user_id").uuid().not_null())
         .col(ColumnDef::new("method").string_len(16).not_null())
@@ -63,13 +68,10 @@ fn factors() -> TableCreateStatement {
         .to_owned()
 }
 
-fn factors_by_user() -> IndexCreateStatement {
-    Index::create().name("factors_by_user").table("factors").col("user_id").to_owned()
-}
-
 fn factor_failures() -> TableCreateStatement {
     Table::create()
         .table("factor_failures")
+        .if_not_exists()
         .col(ColumnDef::new("user_id").uuid().not_null())
         .col(ColumnDef::new("failure_key").string_len(32).not_null())
         .col(ColumnDef::new("failures").big_integer().not_null())

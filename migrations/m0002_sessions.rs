@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::create_index;
+
 /// See the file.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -14,17 +16,18 @@ impl MigrationTrait for Migration {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.create_table(sessions()).await?;
-        manager.create_index(index("sessions_by_user", "sessions", "user_id")).await?;
-        manager.create_index(index("sessions_by_idle_end_time", "sessions", "idle_end_time")).await?;
-        manager.create_index(index("sessions_by_successor_end_time", "sessions", "successor_end_time")).await?;
+        create_index(manager, "sessions_by_user", "sessions", &["user_id"]).await?;
+        create_index(manager, "sessions_by_idle_end_time", "sessions", &["idle_end_time"]).await?;
+        create_index(manager, "sessions_by_successor_end_time", "sessions", &["successor_end_time"]).await?;
         manager.create_table(spent_challenges()).await?;
-        manager.create_index(index("spent_challenges_by_end_time", "spent_challenges", "end_time")).await
+        create_index(manager, "spent_challenges_by_end_time", "spent_challenges", &["end_time"]).await
     }
 }
 
 fn sessions() -> TableCreateStatement {
     Table::create()
         .table("sessions")
+        .if_not_exists()
         .col(ColumnDef::new("id").uuid().not_null().primary_key())
         .col(ColumnDef::new("user_id").uuid().not_null())
         .col(ColumnDef::new("auth_time").big_integer().not_null())
@@ -48,11 +51,8 @@ fn sessions() -> TableCreateStatement {
 fn spent_challenges() -> TableCreateStatement {
     Table::create()
         .table("spent_challenges")
+        .if_not_exists()
         .col(ColumnDef::new("challenge_hash").var_binary(32).not_null().primary_key())
         .col(ColumnDef::new("end_time").big_integer().not_null())
         .to_owned()
-}
-
-fn index(name: &'static str, table: &'static str, column: &'static str) -> IndexCreateStatement {
-    Index::create().name(name).table(table).col(column).to_owned()
 }

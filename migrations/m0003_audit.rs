@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::create_index;
+
 /// See the file.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -14,22 +16,14 @@ impl MigrationTrait for Migration {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.create_table(audit_events()).await?;
-        manager
-            .create_index(
-                Index::create()
-                    .name("audit_events_by_subject")
-                    .table("audit_events")
-                    .col("subject_id")
-                    .col("create_time")
-                    .to_owned(),
-            )
-            .await
+        create_index(manager, "audit_events_by_subject", "audit_events", &["subject_id", "create_time"]).await
     }
 }
 
 fn audit_events() -> TableCreateStatement {
     Table::create()
         .table("audit_events")
+        .if_not_exists()
         .col(ColumnDef::new("id").uuid().not_null().primary_key())
         .col(ColumnDef::new("create_time").big_integer().not_null())
         .col(ColumnDef::new("kind").string_len(64).not_null())

@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::create_index;
+
 /// See the file.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -16,19 +18,20 @@ impl MigrationTrait for Migration {
         manager.create_table(settings()).await?;
         manager.execute(seed()).await?;
         manager.create_table(password_tokens()).await?;
-        manager.create_index(index("password_tokens_by_user", "password_tokens", "user_id")).await?;
+        create_index(manager, "password_tokens_by_user", "password_tokens", &["user_id"]).await?;
         manager.create_table(buckets()).await?;
-        manager.create_index(index("buckets_by_owner", "buckets", "owner_hash")).await?;
-        manager.create_index(index("buckets_by_end_time", "buckets", "end_time")).await?;
+        create_index(manager, "buckets_by_owner", "buckets", &["owner_hash"]).await?;
+        create_index(manager, "buckets_by_end_time", "buckets", &["end_time"]).await?;
         manager.create_table(known_networks()).await?;
-        manager.create_index(index("known_networks_by_owner", "known_networks", "owner_hash")).await?;
-        manager.create_index(index("known_networks_by_end_time", "known_networks", "end_time")).await
+        create_index(manager, "known_networks_by_owner", "known_networks", &["owner_hash"]).await?;
+        create_index(manager, "known_networks_by_end_time", "known_networks", &["end_time"]).await
     }
 }
 
 fn settings() -> TableCreateStatement {
     Table::create()
         .table("settings")
+        .if_not_exists()
         .col(ColumnDef::new("id").small_integer().not_null().primary_key())
         .col(ColumnDef::new("two_fa_enabled").boolean().not_null())
         .col(ColumnDef::new("allowed_methods").string_len(255).not_null())
@@ -61,13 +64,15 @@ fn seed() -> InsertStatement {
     ];
     let (columns, values): (Vec<_>, Vec<_>) = row.into_iter().unzip();
     let mut insert = Query::insert();
-    insert.into_table("settings").columns(columns).values_panic(values);
+    let as_it_is = OnConflict::column("id").do_nothing_on(["id"]).to_owned();
+    insert.into_table("settings").columns(columns).values_panic(values).on_conflict(as_it_is);
     insert
 }
 
 fn password_tokens() -> TableCreateStatement {
     Table::create()
         .table("password_tokens")
+        .if_not_exists()
         .col(ColumnDef::new("token_hash").var_binary(32).not_null().primary_key())
         .col(ColumnDef::new("user_id").uuid().not_null())
         .col(ColumnDef::new("end_time").big_integer().not_null())
@@ -78,6 +83,7 @@ fn password_tokens() -> TableCreateStatement {
 fn buckets() -> TableCreateStatement {
     Table::create()
         .table("buckets")
+        .if_not_exists()
         .col(ColumnDef::new("bucket_hash").var_binary(32).not_null().primary_key())
         .col(ColumnDef::new("owner_hash").var_binary(32).not_null())
         .col(ColumnDef::new("failures").big_integer().not_null())
@@ -90,12 +96,9 @@ fn buckets() -> TableCreateStatement {
 fn known_networks() -> TableCreateStatement {
     Table::create()
         .table("known_networks")
+        .if_not_exists()
         .col(ColumnDef::new("network_hash").var_binary(32).not_null().primary_key())
         .col(ColumnDef::new("owner_hash").var_binary(32).not_null())
         .col(ColumnDef::new("end_time").big_integer().not_null())
         .to_owned()
-}
-
-fn index(name: &'static str, table: &'static str, column: &'static str) -> IndexCreateStatement {
-    Index::create().name(name).table(table).col(column).to_owned()
 }

@@ -16,12 +16,12 @@ use tokio::{
 pub use open::{Schema, open_store, read_ring, schema_status, write_ring};
 
 use crate::{
-    clock::{Clock, Timestamp},
-    config::Config,
-    ephemeral::Memory,
+    clock::{Clock, SystemClock, Timestamp},
+    config::{Config, Redis, RedisAddress},
+    ephemeral::{Ephemeral, Memory},
     error::Error,
     file,
-    flow::{self, Call, Kit, NewUser, Refusals},
+    flow::{self, Call, Kit, NewUser, Refusals, Sources},
     hash::{Cost, Hasher},
     model::{Email, Origin, Role, Settings},
     secret::Secret,
@@ -30,6 +30,7 @@ use crate::{
     wire::{
         caller::Rules,
         grpc::{Health, Services},
+        proxies::Proxies,
     },
 };
 
@@ -78,16 +79,18 @@ impl App {
         let (settings, known_settings) = watch::channel(settings);
         let kit = Arc::new(Kit {
             store: store.clone(),
-            ephemeral: Arc::new(Memory::new(EPHEMERAL_ENTRIES)),
+            ephemeral: open_ephemeral(&config.redis)?,
             ring,
             hasher,
             access: AccessTokens::new(config.token.issuer.clone(), config.token.audience.clone(), signing),
             service_name: config.totp_issuer.clone(),
+            sources: Sources::new(config.source_failures),
             refusals: Refusals::default(),
             settings: known_settings,
         });
         let health = Health::new().await;
-        let services = Services::new(&kit, Arc::clone(&clock), rules, config.grpc.reflection, &health)?;
+        let proxies = Proxies::new(config.trusted_proxies.clone());
+        let services = Services::new(&kit, Arc::clone(&clock), rules, proxies, config.grpc.reflection, &health)?;
 
         let (stop, stopped) = watch::channel(false);
         let mut server = JoinSet::new();
@@ -95,8 +98,8 @@ impl App {
         let mut background = JoinSet::new();
         background.spawn(sweep_forever(Arc::clone(&kit), Arc::clone(&clock)));
         background.spawn(follow_settings(store.clone(), settings));
-        let (follower, followed) = (health.clone(), store.clone());
-        background.spawn(async move { follower.follow(&followed).await });
+        let (follower, followed) = (health.clone(), Arc::clone(&kit));
+        background.spawn(async move { follower.follow(&followed, &SystemClock).await });
         Ok(Self { grpc, health, kit, clock, stop, server, background })
     }
 
@@ -130,6 +133,15 @@ impl App {
             tracing::warn!(?fault, "the counts of callers who were told to wait are lost");
         }
         self.kit.store.clone().close().await
+    }
+}
+
+fn open_ephemeral(config: &Redis) -> anyhow::Result<Arc<dyn Ephemeral>> {
+    match &config.address {
+        RedisAddress::Embedded => Ok(Arc::new(Memory::new(EPHEMERAL_ENTRIES))),
+        RedisAddress::Single(_) | RedisAddress::Cluster(_) | RedisAddress::Sentinel(_) => {
+            anyhow::bail!("redis.url: this release has embedded only")
+        }
     }
 }
 

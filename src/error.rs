@@ -17,6 +17,11 @@ pub enum Error {
 #[error("the store is out of reach")]
 pub struct Outage;
 
+/// Marks a fault as a transaction that lost against others and is undone as a whole: it may run again.
+#[derive(Debug, thiserror::Error)]
+#[error("others were at the same rows")]
+pub struct Contention;
+
 impl Error {
     /// What a person at the command line is told.
     pub fn into_anyhow(self) -> anyhow::Error {

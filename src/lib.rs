@@ -33,6 +33,7 @@
 //! clap  rpassword                                         cli  main
 //! tracing_subscriber                                      telemetry
 //! toml                                                    config  seal
+//! ipnet                                                   config  wire
 //! ```
 //!
 //! A sign-in with a code passes five doors: `wire/grpc/twofa.rs` → `flow/verify.rs`, where an attempt of the challenge is taken

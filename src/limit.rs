@@ -4,6 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use crate::{
     clock::Timestamp,
+    ephemeral::SourceWindow,
     model::FailureKey,
     store::{Rung, Window},
 };
@@ -37,6 +38,9 @@ pub const NETWORK_MEMORY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// New sets of backup codes for an account.
 pub const BACKUP_CODE_SETS: Window = Window { capacity: 5, span: Duration::from_secs(60 * 60) };
 
+/// Failures of a source are counted for so long.
+const SOURCE_SPAN: Duration = Duration::from_secs(10 * 60);
+
 /// A lock without an end.
 const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
 
@@ -62,6 +66,24 @@ pub fn network(address: IpAddr) -> Vec<u8> {
         IpAddr::V4(ip) => ip.octets()[..3].to_vec(),
         IpAddr::V6(ip) => ip.octets()[..7].to_vec(),
     }
+}
+
+/// What counts as one source: an IPv4 address, or the IPv6 /64 that is the least that anybody is given.
+pub fn source(address: IpAddr) -> Vec<u8> {
+    match address.to_canonical() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets()[..8].to_vec(),
+    }
+}
+
+/// How often a source may send a wrong password.
+pub const fn source_window(capacity: u32) -> SourceWindow {
+    SourceWindow { capacity, span: SOURCE_SPAN }
+}
+
+/// The same while replicas do not know of each other's counts.
+pub const fn stricter_source_window(capacity: u32) -> SourceWindow {
+    SourceWindow { capacity: capacity.div_ceil(4), span: SOURCE_SPAN }
 }
 
 /// How long to wait for a lock to end, in whole seconds; None when it never does.

@@ -17,5 +17,8 @@ mod home;
 mod kit;
 #[path = "contract/round_trips.rs"]
 mod round_trips;
+#[allow(dead_code, reason = "the other suites use what this one does not")]
+#[path = "servers/mod.rs"]
+mod servers;
 #[path = "contract/store.rs"]
 mod store;

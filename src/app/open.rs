@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     file,
     seal::{KeyCheck, KeyRing},
-    store::{Home, Look, SchemaStatus, Store},
+    store::{self, Home, Look, SchemaStatus, Store},
 };
 
 /// What is done about a schema that is behind.
@@ -26,7 +26,7 @@ pub enum Schema {
 /// Opens the database with its ring, and makes both where neither is there.
 pub async fn open_store(config: &Config, schema: Schema, now: Timestamp) -> anyhow::Result<(Store, Arc<KeyRing>)> {
     let existing = read_ring(&config.keys)?;
-    let known = check(config, schema, existing.as_ref()).await?;
+    check(config, schema, existing.as_ref()).await?;
     let ring = match existing {
         Some(ring) => ring,
         None => {
@@ -35,16 +35,21 @@ pub async fn open_store(config: &Config, schema: Schema, now: Timestamp) -> anyh
             ring
         }
     };
-    let home = Home::open(&config.database.address).await?;
-    home.migrate().await?;
+    // From here on one process at a time; what was found may have changed until this one's turn.
+    let held = store::Schema::take(&config.database.address).await?;
+    let known = held.look().key_checks().await?;
+    fits(config, &ring, &known)?;
+    held.migrate().await?;
+    let home = Home::open(&config.database.address, config.database.max_connections).await?;
     let ring = Arc::new(ring);
     let store = Store::new(home, Arc::clone(&ring));
     remember_keys(&store, &ring, &known).await.context("cannot keep the check values of the key ring")?;
+    held.release().await?;
     Ok((store, ring))
 }
 
-/// Finds whatever is wrong, and writes nothing; answers the keys that the database knows.
-async fn check(config: &Config, schema: Schema, ring: Option<&KeyRing>) -> anyhow::Result<Vec<KeyCheck>> {
+/// Finds whatever is wrong, and writes nothing.
+async fn check(config: &Config, schema: Schema, ring: Option<&KeyRing>) -> anyhow::Result<()> {
     let look = Look::at(&config.database.address).await?;
     let known = match &look {
         Some(look) => look.key_checks().await?,
@@ -60,7 +65,7 @@ async fn check(config: &Config, schema: Schema, ring: Option<&KeyRing>) -> anyho
     if let Some(look) = look {
         look.close().await?;
     }
-    Ok(known)
+    Ok(())
 }
 
 /// The state of the schema; None = there is no database.

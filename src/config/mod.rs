@@ -1,10 +1,14 @@
 //! The configuration. `default.toml` is the manual and the schema: what does not stand there does not exist.
 
+mod address;
 mod layers;
 mod read;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use ipnet::IpNet;
+
+pub use address::{DatabaseAddress, RedisAddress, SecretUrl, Sentinel};
 pub use layers::{Layers, Problem, Setting};
 
 /// What the service is to do.
@@ -16,8 +20,14 @@ pub struct Config {
     pub grpc: Grpc,
     /// The database.
     pub database: Database,
+    /// The ephemeral store.
+    pub redis: Redis,
     /// The key ring.
     pub keys: Keys,
+    /// How many wrong passwords a source may send in 10 minutes; None = as many as it likes.
+    pub source_failures: Option<u32>,
+    /// Whose word is taken for where a call comes from.
+    pub trusted_proxies: Vec<IpNet>,
     /// The first administrator, where one is to be made.
     pub bootstrap: Option<Bootstrap>,
     /// Access tokens.
@@ -44,15 +54,21 @@ pub struct Grpc {
 pub struct Database {
     /// Where it is.
     pub address: DatabaseAddress,
+    /// How many connections this process opens at most; a server's alone.
+    pub max_connections: u32,
     /// Whether `serve` brings the schema up to date.
     pub auto_migrate: bool,
 }
 
-/// Where the database is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatabaseAddress {
-    /// A file of this machine.
-    Sqlite(PathBuf),
+/// The ephemeral store.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    /// Where it is.
+    pub address: RedisAddress,
+    /// What every key begins with.
+    pub key_prefix: String,
+    /// A file with the certificates (PEM) that its certificate must come from; None = those of the system.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The key ring.

@@ -1,11 +1,13 @@
 //! Reads the configuration out of its layers, and judges every value.
 
-use std::path::{Path, PathBuf};
+use std::{net::IpAddr, path::PathBuf};
 
+use ipnet::IpNet;
 use toml::Value;
 
 use super::{
-    Bootstrap, Config, Database, DatabaseAddress, Grpc, Keys, Layers, LogFormat, LogLevel, Problem, Telemetry, Token,
+    Bootstrap, Config, Database, DatabaseAddress, Grpc, Keys, Layers, LogFormat, LogLevel, Problem, Redis,
+    RedisAddress, Telemetry, Token, address,
 };
 
 impl Config {
@@ -22,10 +24,18 @@ impl Config {
             },
             database: Database {
                 address: layers.parsed("database.url", DatabaseAddress::Sqlite(PathBuf::new()), |text| {
-                    database_address(text, &data_dir)
+                    address::database(text, &data_dir)
                 }),
+                max_connections: layers.number("database.max_connections", 1, 1000),
                 auto_migrate: layers.flag("database.auto_migrate"),
             },
+            redis: Redis {
+                address: layers.parsed("redis.url", RedisAddress::Embedded, address::redis),
+                key_prefix: layers.parsed("redis.key_prefix", String::new(), key_prefix),
+                ca_file: Some(layers.text("redis.ca_file")).filter(|path| !path.is_empty()).map(PathBuf::from),
+            },
+            source_failures: Some(layers.number("limits.source_failures", 0, 1_000_000)).filter(|count| *count > 0),
+            trusted_proxies: layers.networks("trusted_proxies"),
             keys: Keys {
                 given: !ring_file.is_empty(),
                 ring_file: if ring_file.is_empty() { data_dir.join("keys.toml") } else { PathBuf::from(ring_file) },
@@ -40,7 +50,11 @@ impl Config {
             warnings: layers.warnings().to_vec(),
             data_dir,
         };
-        layers.parsed("redis.url", (), redis_url);
+        if !matches!(config.database.address, DatabaseAddress::Sqlite(_)) && !layers.is_set("redis.url") {
+            let problem = "must be set beside a database server: redis://…, or \"embedded\" in so many words when there is \
+                           one replica alone";
+            layers.problem("redis.url", "the built-in default", problem.to_owned());
+        }
         if layers.has_problems() { Err(layers.into_problems()) } else { Ok(config) }
     }
 }
@@ -48,6 +62,33 @@ impl Config {
 impl Layers {
     fn text(&self, key: &str) -> String {
         self.get(key).and_then(|setting| setting.value.as_str()).unwrap_or_default().to_owned()
+    }
+
+    fn number(&mut self, key: &str, least: u32, most: u32) -> u32 {
+        let setting = self.get(key).cloned();
+        let value = setting.as_ref().and_then(|setting| setting.value.as_integer()).unwrap_or_default();
+        match u32::try_from(value).ok().filter(|value| (least..=most).contains(value)) {
+            Some(value) => value,
+            None => {
+                let source = setting.map(|setting| setting.source).unwrap_or_default();
+                self.problem(key, &source, format!("must be a number from {least} to {most}"));
+                least
+            }
+        }
+    }
+
+    fn networks(&mut self, key: &str) -> Vec<IpNet> {
+        let Some(setting) = self.get(key).cloned() else {
+            return Vec::new();
+        };
+        let mut networks = Vec::new();
+        for value in setting.value.as_array().into_iter().flatten() {
+            match value.as_str().map_or_else(|| Err("must be a list of texts".to_owned()), network) {
+                Ok(network) => networks.push(network),
+                Err(problem) => self.problem(key, &setting.source, problem),
+            }
+        }
+        networks
     }
 
     fn flag(&self, key: &str) -> bool {
@@ -98,33 +139,18 @@ impl Layers {
     }
 }
 
-fn database_address(url: &str, data_dir: &Path) -> Result<DatabaseAddress, String> {
-    if url.is_empty() {
-        return Ok(DatabaseAddress::Sqlite(data_dir.join("countersign.db")));
-    }
-    let Some((scheme, rest)) = url.split_once(':') else {
-        return Err("has no scheme; write sqlite:path/to/file.db".to_owned());
-    };
-    if scheme != "sqlite" {
-        return Err(format!("the scheme {scheme:?} is not known; write sqlite:path/to/file.db"));
-    }
-    let path = rest.strip_prefix("//").unwrap_or(rest);
-    if path.contains('?') {
-        return Err("takes no parameters; write sqlite:path/to/file.db".to_owned());
-    }
-    if path.is_empty() || path == ":memory:" {
-        return Err(
-            "must name a file, so that nothing is lost with the process; write sqlite:path/to/file.db".to_owned()
-        );
-    }
-    Ok(DatabaseAddress::Sqlite(PathBuf::from(path)))
+fn network(text: &str) -> Result<IpNet, String> {
+    let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    parsed.map_err(|_| format!("{text:?} is neither an address nor a network such as 10.0.0.0/8"))
 }
 
-fn redis_url(url: &str) -> Result<(), String> {
-    match url.split_once(':') {
-        None if url == "embedded" => Ok(()),
-        None => Err("must be embedded".to_owned()),
-        Some((scheme, _)) => Err(format!("the scheme {scheme:?} is not known; this release has embedded only")),
+fn key_prefix(text: &str) -> Result<String, String> {
+    // A brace would decide which node of a cluster a key lies on.
+    let fits = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic() && b != b'{' && b != b'}');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("must have at most 64 visible ASCII characters, and no braces".to_owned())
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{EntryHash, Ephemeral, Kind, NewEntry, Shelf, Taken};
+use super::{EntryHash, Ephemeral, Kind, NewEntry, Payment, Shelf, SourceHash, SourceWindow, Taken, Try};
 use crate::{
     clock::Timestamp,
     error::{Error, Refusal},
@@ -18,6 +18,14 @@ use crate::{
 pub struct Memory {
     capacity: usize,
     shelves: Mutex<Shelves>,
+    sources: Mutex<HashMap<SourceHash, Source>>,
+}
+
+/// Tries of a source in the window that ends at `end_time`.
+struct Source {
+    failures: u32,
+    under_way: u32,
+    end_time: Timestamp,
 }
 
 #[derive(Default)]
@@ -37,7 +45,11 @@ struct Entry {
 impl Memory {
     /// A store that holds at most `capacity` entries.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, shelves: Mutex::default() }
+        Self { capacity, shelves: Mutex::default(), sources: Mutex::default() }
+    }
+
+    fn sources(&self) -> MutexGuard<'_, HashMap<SourceHash, Source>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelves> {
@@ -113,8 +125,45 @@ impl Ephemeral for Memory {
         Ok(())
     }
 
+    async fn pay(&self, source: SourceHash, window: SourceWindow, now: Timestamp) -> Result<Payment, Error> {
+        let mut sources = self.sources();
+        if sources.len() >= self.capacity && !sources.contains_key(&source) {
+            sources.retain(|_, known| known.end_time > now);
+            if sources.len() >= self.capacity {
+                return Err(Refusal::RateLimited { retry_after: Some(Duration::from_secs(60)) }.into());
+            }
+        }
+        let fresh = || Source { failures: 0, under_way: 0, end_time: now.plus(window.span) };
+        let known = sources.entry(source).or_insert_with(fresh);
+        if known.end_time <= now {
+            *known = fresh();
+        }
+        if known.failures >= window.capacity {
+            return Ok(Payment::Full { end_time: known.end_time });
+        }
+        if known.failures + known.under_way >= window.capacity {
+            return Ok(Payment::Wait);
+        }
+        known.under_way += 1;
+        Ok(Payment::Paid)
+    }
+
+    async fn settle(&self, source: SourceHash, ended: Try, now: Timestamp) -> Result<(), Error> {
+        if let Some(known) = self.sources().get_mut(&source).filter(|known| known.end_time > now) {
+            // One that was paid for in a window that is over has nothing to take back.
+            known.under_way = known.under_way.saturating_sub(1);
+            known.failures += u32::from(ended == Try::Failed);
+        }
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
         self.lock().sweep(now);
+        self.sources().retain(|_, known| known.end_time > now);
         Ok(())
     }
 }

@@ -1,9 +1,12 @@
-//! State that may be lost: open challenges and pending enrolments. Losing it makes a user start again and never lets anyone in.
+//! State that may be lost: open challenges, pending enrolments, and how often each source was wrong. Losing it makes a user start
+//! again and never lets anyone in.
 //!
 //! Everything that one user has open lies on one shelf. Each step is one atomic operation; nothing is read in one and written
 //! back in another. Every entry holds its own end: that a store forgets late, or keeps its own time, does not matter.
 
 mod memory;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -53,6 +56,41 @@ pub struct Taken {
     pub end_time: Timestamp,
 }
 
+/// Keyed hash of a network address.
+pub type SourceHash = [u8; 32];
+
+/// How often a source may be wrong in a while, counted from the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceWindow {
+    /// How often.
+    pub capacity: u32,
+    /// In how long a time.
+    pub span: Duration,
+}
+
+/// What came of paying for a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payment {
+    /// It is paid, and counts as a failure until it is taken back.
+    Paid,
+    /// Other tries of the source are under way, and how they end decides whether there is room for one more.
+    Wait,
+    /// The source was wrong as often as it may.
+    Full {
+        /// When its window ends.
+        end_time: Timestamp,
+    },
+}
+
+/// How a try that was paid for has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Try {
+    /// It was wrong: the payment stays.
+    Failed,
+    /// It was right, or nothing was judged: the payment is taken back.
+    TakenBack,
+}
+
 /// A store for entries.
 #[async_trait]
 pub trait Ephemeral: Send + Sync {
@@ -73,6 +111,15 @@ pub trait Ephemeral: Send + Sync {
 
     /// Ends an entry.
     async fn close(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error>;
+
+    /// Pays for a try of a source before it is judged. One that is never settled counts as a failure until the window ends.
+    async fn pay(&self, source: SourceHash, window: SourceWindow, now: Timestamp) -> Result<Payment, Error>;
+
+    /// Says how a try that was paid for has ended.
+    async fn settle(&self, source: SourceHash, ended: Try, now: Timestamp) -> Result<(), Error>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), Error>;
 
     /// Forgets what has ended.
     async fn sweep(&self, now: Timestamp) -> Result<(), Error>;

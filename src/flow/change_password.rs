@@ -2,15 +2,15 @@
 
 use super::{
     Call, InCall, Kit,
-    local_auth::{judge_password, owner},
+    again::again,
+    local_auth::{JudgedPassword, judge_password, owner},
 };
 use crate::{
     error::{Error, Refusal},
     factor::password::{Names, Password},
-    model::{Account, Event, EventKind, Principal},
+    model::{Event, EventKind, PasswordHash, Principal},
     policy,
     secret::Secret,
-    store::Tx,
     swap::Swap,
 };
 
@@ -42,8 +42,30 @@ pub async fn change_password(
         request.proof.check(kit, principal, call).await?;
     }
     let hash = new.hash(&kit.hasher).await?;
-    let (tx, account) = prove(kit, principal, &account, request, call).await?;
-    if tx.save_password_hash(account.id, &hash).await? == Swap::Stale {
+    let judged = match request.current_password.expose().is_empty() {
+        true => None,
+        false => Some(judge_password(kit, &account, &request.current_password, call).await?),
+    };
+    again(|| change(kit, principal, request, judged.as_ref(), &hash, call)).await
+}
+
+async fn change(
+    kit: &Kit,
+    principal: &Principal,
+    request: &ChangePasswordRequest,
+    judged: Option<&JudgedPassword<'_>>,
+    hash: &PasswordHash,
+    call: &Call,
+) -> Result<(), Error> {
+    // The present password or the code, whichever is there; else the session is proven as it must be.
+    let (tx, account) = match judged {
+        Some(judged) => judged.admit(kit, principal, call).await?,
+        None => {
+            let (tx, account, _) = request.proof.prove(kit, principal, call).await?;
+            (tx, account)
+        }
+    };
+    if tx.save_password_hash(account.id, hash).await? == Swap::Stale {
         return Err(Refusal::Unauthenticated.into());
     }
     tx.delete_sessions(account.id, Some(principal.session)).await?;
@@ -52,19 +74,4 @@ pub async fn change_password(
     let event = Event::of(EventKind::PasswordChange, account.id, &call.origin).session(principal.session);
     tx.record(&event, call.now).await?;
     tx.commit().await
-}
-
-/// Judges the present password or the code, whichever is there; else the session is proven as it must be.
-async fn prove(
-    kit: &Kit,
-    principal: &Principal,
-    account: &Account,
-    request: &ChangePasswordRequest,
-    call: &Call,
-) -> Result<(Tx, Account), Error> {
-    if !request.current_password.expose().is_empty() {
-        return judge_password(kit, principal, account, &request.current_password, call).await;
-    }
-    let (tx, account, _) = request.proof.prove(kit, principal, call).await?;
-    Ok((tx, account))
 }

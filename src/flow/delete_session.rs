@@ -1,6 +1,6 @@
 //! Ends one session of the caller.
 
-use super::{Call, Kit};
+use super::{Call, Kit, again::again};
 use crate::{
     error::{Error, Refusal},
     model::{Event, EventKind, Principal, SessionId},
@@ -9,6 +9,10 @@ use crate::{
 
 /// Ends a session of the caller's account.
 pub async fn delete_session(kit: &Kit, principal: &Principal, id: SessionId, call: &Call) -> Result<(), Error> {
+    again(|| delete_once(kit, principal, id, call)).await
+}
+
+async fn delete_once(kit: &Kit, principal: &Principal, id: SessionId, call: &Call) -> Result<(), Error> {
     let tx = kit.store.begin().await?;
     if tx.delete_session(principal.user, id).await? == Swap::Stale {
         return Err(Refusal::NotFound.into());

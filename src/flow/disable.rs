@@ -1,6 +1,6 @@
 //! Removes factors. With the last one the backup codes go too: there are none without a factor.
 
-use super::{Call, InCall, Kit};
+use super::{Call, InCall, Kit, again::again};
 use crate::{
     error::{Error, Refusal},
     model::{EnrolledFactor, Event, EventKind, FactorId, Method, Principal, Role, has_factor},
@@ -29,6 +29,10 @@ pub struct DisableRequest {
 
 /// Removes factors; answers whether two-factor authentication is still on.
 pub async fn disable(kit: &Kit, principal: &Principal, request: &DisableRequest, call: &Call) -> Result<bool, Error> {
+    again(|| disable_once(kit, principal, request, call)).await
+}
+
+async fn disable_once(kit: &Kit, principal: &Principal, request: &DisableRequest, call: &Call) -> Result<bool, Error> {
     let role = principal.role;
     let (_, left) = select(&kit.store.factors(principal.user).await?, request.what)?;
     may_be_left(kit, role, &left)?;

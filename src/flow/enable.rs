@@ -1,13 +1,13 @@
 //! Starts the enrolment of a second factor. Nothing about the account changes until `verify` confirms it.
 
-use super::{Call, Kit};
+use super::{Call, Kit, again::again};
 use crate::{
     clock::Timestamp,
     error::{Error, Refusal},
     factor::{self, Enrolment, Holder},
     model::{
         Caller, EnrolledFactor, Event, EventKind, FactorId, FailureKey, Handle, HandleKind, Method, Opener,
-        PendingEnrolment, Subject,
+        PendingEnrolment, Subject, UserId,
     },
     policy,
 };
@@ -57,6 +57,17 @@ pub async fn enable(kit: &Kit, caller: &Caller, request: EnableRequest, call: &C
     let holder = Holder { issuer: &kit.service_name, account: account.email.typed(), digits: settings.totp_digits };
     let enrolment = factor::of(method).enrol(&holder)?;
 
+    again(|| prepare(kit, user, method, opener, call)).await?;
+
+    let (data, replaces) = (enrolment.data.clone(), request.replaces);
+    let pending = PendingEnrolment { opener, method, label: request.label, data, replaces };
+    let subject = Subject::Enrolment(pending);
+    let (handle, end_time) = kit.open(HandleKind::Challenge, user, account.security_version, subject, call).await?;
+    Ok(Enabled { method, handle, enrolment, end_time })
+}
+
+/// Makes the counts that codes will be paid into, and records the start.
+async fn prepare(kit: &Kit, user: UserId, method: Method, opener: Opener, call: &Call) -> Result<(), Error> {
     let tx = kit.store.begin().await?;
     tx.ensure_failures(user, FailureKey::Method(method)).await?;
     tx.ensure_failures(user, FailureKey::Method(Method::BackupCode)).await?;
@@ -67,13 +78,7 @@ pub async fn enable(kit: &Kit, caller: &Caller, request: EnableRequest, call: &C
         Opener::EnrolmentToken(_) => event,
     };
     tx.record(&event, call.now).await?;
-    tx.commit().await?;
-
-    let (data, replaces) = (enrolment.data.clone(), request.replaces);
-    let pending = PendingEnrolment { opener, method, label: request.label, data, replaces };
-    let subject = Subject::Enrolment(pending);
-    let (handle, end_time) = kit.open(HandleKind::Challenge, user, account.security_version, subject, call).await?;
-    Ok(Enabled { method, handle, enrolment, end_time })
+    tx.commit().await
 }
 
 /// Refuses a factor too many, or one in the place of another that is not there.

@@ -1,6 +1,6 @@
 //! Ends the caller's session, or all of them.
 
-use super::{Call, Kit};
+use super::{Call, Kit, again::again};
 use crate::{
     challenge,
     error::Error,
@@ -10,6 +10,10 @@ use crate::{
 
 /// Ends the session of the caller; with `all`, every session of the account.
 pub async fn end_session(kit: &Kit, principal: &Principal, all: bool, call: &Call) -> Result<(), Error> {
+    again(|| end_once(kit, principal, all, call)).await
+}
+
+async fn end_once(kit: &Kit, principal: &Principal, all: bool, call: &Call) -> Result<(), Error> {
     let tx = kit.store.begin().await?;
     let ended = if all {
         tx.delete_sessions(principal.user, None).await? > 0

@@ -1,9 +1,9 @@
 //! Makes a new set of backup codes; the one before ends.
 
-use super::{Call, InCall, Kit, verify::insert_backup_codes};
+use super::{Call, InCall, Kit, again::again, verify::insert_backup_codes};
 use crate::{
     error::{Error, Refusal},
-    factor::backup_code,
+    factor::backup_code::{self, Set},
     limit,
     model::{FailureKey, Method, Principal, has_factor},
     policy,
@@ -28,9 +28,14 @@ pub async fn generate_backup_codes(
     if !policy::gives_backup_codes(&kit.settings()) {
         return Err(Refusal::TwoFaUnavailable.into());
     }
-    let version = pay(kit, principal, proof, call).await?;
+    let version = again(|| pay(kit, principal, proof, call)).await?;
     let set = backup_code::generate(&kit.hasher).await?;
+    again(|| replace(kit, principal, &set, version, call)).await?;
+    Ok(set.codes)
+}
 
+/// Puts the set in the place of the one before, unless something has happened to the account since it was paid for.
+async fn replace(kit: &Kit, principal: &Principal, set: &Set, version: i64, call: &Call) -> Result<(), Error> {
     let tx = kit.store.begin().await?;
     // Counts before accounts, in every transaction. The new set begins without the failures of the old one.
     tx.ensure_failures(principal.user, FailureKey::Method(Method::BackupCode)).await?;
@@ -39,12 +44,11 @@ pub async fn generate_backup_codes(
     let account = account.filter(|account| !account.blocked && account.security_version == version);
     let account = account.ok_or(Refusal::Unauthenticated)?;
     super::prove::must_live(&tx, principal, call).await?;
-    insert_backup_codes(&tx, &account, &set, Some(principal.session), call).await?;
+    insert_backup_codes(&tx, &account, set, Some(principal.session), call).await?;
     if tx.raise_security_version(account.id).await? == Swap::Stale {
         return Err(Refusal::Unauthenticated.into());
     }
-    tx.commit().await?;
-    Ok(set.codes)
+    tx.commit().await
 }
 
 /// Judges the proof, and counts a set against its window; answers the security version of the account.

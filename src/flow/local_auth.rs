@@ -2,10 +2,12 @@
 //! it must have one.
 
 mod ladder;
+mod source;
+mod trial;
 
-use ladder::Ladder;
+use trial::Trial;
 
-use super::{Call, Kit, OpenChallenge, Tokens, prove::must_live};
+use super::{Call, Kit, OpenChallenge, Tokens, again::again, prove::must_live};
 use crate::{
     clock::Timestamp,
     error::{Error, Refusal},
@@ -20,6 +22,7 @@ use crate::{
 };
 
 pub(super) use ladder::owner;
+pub use source::Sources;
 
 /// What a right password gives.
 pub enum SignIn {
@@ -42,32 +45,35 @@ pub async fn local_auth(kit: &Kit, email: &str, password: &Secret<String>, call:
     let password = Password::parse("password", password)?;
     let account = kit.store.find_account_by_email(&email).await?;
     let hash = account.as_ref().and_then(|account| account.password_hash.as_ref());
-    let ladder = Ladder::pay(kit, &email, call).await?;
-    let right = match password.matches(&kit.hasher, hash).await {
-        Ok(right) => right,
-        Err(error) => {
-            ladder.refund(kit).await?;
-            return Err(error);
-        }
-    };
+    let trial = Trial::of(kit, &email, password, hash, call).await?;
+    again(|| answer(kit, &email, account.as_ref(), &trial, call)).await
+}
+
+async fn answer(
+    kit: &Kit,
+    email: &Email,
+    account: Option<&Account>,
+    trial: &Trial,
+    call: &Call,
+) -> Result<SignIn, Error> {
     let tx = kit.store.begin().await?;
-    let refusal = match &account {
-        Some(judged) if right => match tx.lock_account(judged.id).await?.filter(|now| has_same_password(now, judged)) {
+    let refusal = match account.filter(|_| trial.is_right) {
+        Some(judged) => match tx.lock_account(judged.id).await?.filter(|now| has_same_password(now, judged)) {
             Some(account) => {
-                ladder.clear(&tx).await?;
+                trial.ladder.clear(&tx).await?;
                 if !account.blocked {
-                    ladder.remember(&tx, call).await?;
+                    trial.ladder.remember(&tx, call).await?;
                     return proceed(kit, tx, &account, call).await;
                 }
                 Refusal::UserBlocked
             }
             None => Refusal::InvalidCredentials,
         },
-        Some(_) | None => Refusal::InvalidCredentials,
+        None => Refusal::InvalidCredentials,
     };
     let event = Event {
         kind: EventKind::LoginFail,
-        subject: account.as_ref().map(|account| account.id),
+        subject: account.map(|account| account.id),
         identifier_hash: Some(kit.ring.index("e-mail", email.canonical().as_bytes())?),
         session: None,
         method: None,
@@ -80,35 +86,41 @@ pub async fn local_auth(kit: &Kit, email: &str, password: &Secret<String>, call:
     Err(refusal.into())
 }
 
-/// Judges the present password of the caller, as a sign-in would; the session must still live when it is judged.
-pub(super) async fn judge_password(
+/// The present password of a caller, as it was judged.
+pub(super) struct JudgedPassword<'a> {
+    judged: &'a Account,
+    trial: Trial,
+}
+
+/// Judges the present password of the caller, as a sign-in would.
+pub(super) async fn judge_password<'a>(
     kit: &Kit,
-    principal: &Principal,
-    account: &Account,
+    account: &'a Account,
     password: &Secret<String>,
     call: &Call,
-) -> Result<(Tx, Account), Error> {
+) -> Result<JudgedPassword<'a>, Error> {
     let password = Password::parse("current_password", password)?;
-    let ladder = Ladder::pay(kit, &account.email, call).await?;
-    let right = match password.matches(&kit.hasher, account.password_hash.as_ref()).await {
-        Ok(right) => right,
-        Err(error) => {
-            ladder.refund(kit).await?;
-            return Err(error);
+    let trial = Trial::of(kit, &account.email, password, account.password_hash.as_ref(), call).await?;
+    Ok(JudgedPassword { judged: account, trial })
+}
+
+impl JudgedPassword<'_> {
+    /// Opens the transaction for what a right password allows; the session must still live.
+    pub(super) async fn admit(&self, kit: &Kit, principal: &Principal, call: &Call) -> Result<(Tx, Account), Error> {
+        let tx = kit.store.begin().await?;
+        let now = tx.lock_account(self.judged.id).await?;
+        let now = now.filter(|now| !now.blocked && has_same_password(now, self.judged));
+        if let Some(now) = now.filter(|_| self.trial.is_right) {
+            must_live(&tx, principal, call).await?;
+            self.trial.ladder.clear(&tx).await?;
+            return Ok((tx, now));
         }
-    };
-    let tx = kit.store.begin().await?;
-    let now = tx.lock_account(account.id).await?.filter(|now| !now.blocked && has_same_password(now, account));
-    if let Some(now) = now.filter(|_| right) {
-        must_live(&tx, principal, call).await?;
-        ladder.clear(&tx).await?;
-        return Ok((tx, now));
+        let refusal = Refusal::InvalidCredentials;
+        let event = Event::of(EventKind::LoginFail, self.judged.id, &call.origin);
+        tx.record(&event.session(principal.session).reason(refusal.reason()), call.now).await?;
+        tx.commit().await?;
+        Err(refusal.into())
     }
-    let refusal = Refusal::InvalidCredentials;
-    let event = Event::of(EventKind::LoginFail, account.id, &call.origin);
-    tx.record(&event.session(principal.session).reason(refusal.reason()), call.now).await?;
-    tx.commit().await?;
-    Err(refusal.into())
 }
 
 /// The password was right. What the account is now decides, not what it was before the password was hashed.

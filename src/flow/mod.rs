@@ -1,6 +1,7 @@
 //! What can be done, a verb a file. A verb takes what it needs from the kit, the call it serves, and its arguments.
 
 mod add_user;
+mod again;
 mod attempt;
 mod authenticate;
 mod change_password;
@@ -46,7 +47,7 @@ pub use generate_backup_codes::generate_backup_codes;
 pub use issue_password_token::issue_password_token;
 pub use list_sessions::{SessionPage, list_sessions};
 pub use list_users::{ListedUser, list_users};
-pub use local_auth::{SignIn, local_auth};
+pub use local_auth::{SignIn, Sources, local_auth};
 pub use mint::Tokens;
 pub use prove::InCall;
 pub use record_refusals::{Refusals, record_refusals};
@@ -84,6 +85,8 @@ pub struct Kit {
     pub access: AccessTokens,
     /// The name of the service in authenticator apps.
     pub service_name: String,
+    /// How often a source may be wrong.
+    pub sources: Sources,
     /// Callers who were told to wait, not yet written to the audit log.
     pub refusals: Refusals,
     /// The policy, as it was read last.

@@ -31,6 +31,14 @@ impl Refusals {
         *counts.entry((minute, source)).or_default() += 1;
     }
 
+    /// Counts again what could not be written.
+    fn put_back(&self, untold: Vec<((i64, IpAddr), i64)>) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, count) in untold {
+            *counts.entry(key).or_default() += count;
+        }
+    }
+
     /// Takes the counts of the minutes before a moment.
     fn take_before(&self, now: Timestamp) -> Vec<((i64, IpAddr), i64)> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,8 +54,16 @@ pub async fn record_refusals(kit: &Kit, now: Timestamp) -> Result<(), Error> {
     if counts.is_empty() {
         return Ok(());
     }
+    let written = write(kit, &counts).await;
+    if written.is_err() {
+        kit.refusals.put_back(counts);
+    }
+    written
+}
+
+async fn write(kit: &Kit, counts: &[((i64, IpAddr), i64)]) -> Result<(), Error> {
     let tx = kit.store.begin().await?;
-    for ((minute, source), count) in counts {
+    for &((minute, source), count) in counts {
         let origin = Origin { source, user_agent: String::new(), request_id: String::new() };
         let event = Event {
             kind: EventKind::ExcessRateLimit,

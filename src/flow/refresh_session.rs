@@ -1,6 +1,6 @@
 //! Gives new tokens for a refresh token, which works once.
 
-use super::{Call, Kit, Tokens};
+use super::{Call, Kit, Tokens, again::again};
 use crate::{
     error::{Error, Refusal},
     model::{Event, EventKind, LiveSession},
@@ -14,12 +14,12 @@ use crate::{
 /// stolen it.
 pub async fn refresh_session(kit: &Kit, token: &Secret<String>, call: &Call) -> Result<Tokens, Error> {
     let token = RefreshToken::parse(token.expose()).ok_or(Refusal::Unauthenticated)?;
-    if let Some(tokens) = refresh(kit, &token, call).await? {
+    if let Some(tokens) = again(|| refresh(kit, &token, call)).await? {
         return Ok(tokens);
     }
     // Somebody else was quicker with the same token: what they were given is what this caller is given.
-    let again = refresh(kit, &token, call).await?;
-    Ok(again.ok_or(Refusal::Unauthenticated)?)
+    let given = again(|| refresh(kit, &token, call)).await?;
+    Ok(given.ok_or(Refusal::Unauthenticated)?)
 }
 
 /// One try; None = the token was rotated by somebody else between the look and the change.

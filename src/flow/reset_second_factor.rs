@@ -1,6 +1,6 @@
 //! Takes every second factor away from an account whose owner has lost them, by its operator.
 
-use super::Call;
+use super::{Call, again::again};
 use crate::{
     error::{Error, Refusal},
     model::{Event, EventKind, FailureKey, Method, UserId},
@@ -10,6 +10,10 @@ use crate::{
 
 /// Removes every factor and every backup code. Every session and every open challenge of the account ends.
 pub async fn reset_second_factor(store: &Store, user: UserId, call: &Call) -> Result<u64, Error> {
+    again(|| reset_once(store, user, call)).await
+}
+
+async fn reset_once(store: &Store, user: UserId, call: &Call) -> Result<u64, Error> {
     let tx = store.begin().await?;
     for method in Method::ALL {
         tx.clear_failures(user, FailureKey::Method(method)).await?;

@@ -4,6 +4,7 @@ use anyhow::anyhow;
 
 use super::{
     Call, Kit, OpenChallenge,
+    again::again,
     attempt::{Attempt, Stop},
     issue_password_token::hash,
     local_auth::owner,
@@ -46,6 +47,10 @@ pub enum PasswordSet {
 
 /// Sets a password with a token. Every session of the account ends.
 pub async fn set_password(kit: &Kit, request: &SetPasswordRequest, call: &Call) -> Result<PasswordSet, Error> {
+    again(|| set_once(kit, request, call)).await
+}
+
+async fn set_once(kit: &Kit, request: &SetPasswordRequest, call: &Call) -> Result<PasswordSet, Error> {
     let token = hash(request.token.expose()).ok_or(Refusal::PasswordTokenInvalid)?;
     let user = kit.store.find_password_token(&token, call.now).await?.ok_or(Refusal::PasswordTokenInvalid)?;
     let account = kit.store.find_account(user).await?.filter(|account| !account.blocked);
@@ -128,7 +133,8 @@ pub async fn replace_password(
     let account = store.find_account_by_email(email).await?;
     let account = account.ok_or_else(|| anyhow!("there is no account with this e-mail address"))?;
     let new = Password::parse_new(password, &Names { service, email })?.hash(hasher).await?;
-    save(store.begin().await?, account.id, owner(ring, email)?, &new, call).await
+    let owner = owner(ring, email)?;
+    again(|| async { save(store.begin().await?, account.id, owner, &new, call).await }).await
 }
 
 async fn save(tx: Tx, user: UserId, owner: [u8; 32], new: &PasswordHash, call: &Call) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! Ends the waits of an account, by its operator.
 
-use super::{Call, local_auth::owner};
+use super::{Call, again::again, local_auth::owner};
 use crate::{
     error::Error,
     model::{Account, Event, EventKind, FailureKey, Method},
@@ -10,6 +10,10 @@ use crate::{
 
 /// Sets back every count of wrong codes and wrong passwords of an account.
 pub async fn unlock_user(store: &Store, ring: &KeyRing, account: &Account, call: &Call) -> Result<(), Error> {
+    again(|| unlock_once(store, ring, account, call)).await
+}
+
+async fn unlock_once(store: &Store, ring: &KeyRing, account: &Account, call: &Call) -> Result<(), Error> {
     let tx = store.begin().await?;
     for method in Method::ALL {
         tx.clear_failures(account.id, FailureKey::Method(method)).await?;

@@ -6,6 +6,7 @@ pub(super) use enrolment::insert_backup_codes;
 
 use super::{
     Call, Kit, Tokens,
+    again::again,
     attempt::{Attempt, Stop},
     prove::{Code, Proven, prove},
 };
@@ -45,6 +46,10 @@ pub struct Verified {
 
 /// Answers a challenge.
 pub async fn verify(kit: &Kit, caller: &Caller, request: &VerifyRequest, call: &Call) -> Result<Verified, Error> {
+    again(|| verify_once(kit, caller, request, call)).await
+}
+
+async fn verify_once(kit: &Kit, caller: &Caller, request: &VerifyRequest, call: &Call) -> Result<Verified, Error> {
     let attempt = match (request.challenge_id.as_str(), caller.user()) {
         ("", None) => return Err(Refusal::ChallengeExpired.into()),
         ("", Some(user)) => kit.take_enrolment(user, request.method.unwrap_or(Method::Totp), call).await?,

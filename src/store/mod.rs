@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod buckets;
 mod connect;
+mod dialect;
 mod entity;
 mod factors;
 mod failures;
@@ -20,19 +21,21 @@ use std::sync::{
 };
 
 use anyhow::Context;
-use migrations::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqlErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait, sqlx,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqlErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
 };
 
+use dialect::Meaning;
+
 pub use buckets::{Bucket, Window};
-pub use connect::{Home, Look};
+pub use connect::{Home, Look, Schema};
 pub use failures::Rung;
 pub use sessions::Rotation;
 
 use crate::{
-    error::{Error, Outage},
+    clock::Timestamp,
+    error::{Contention, Error, Outage},
     seal::KeyRing,
     swap::Swap,
 };
@@ -42,6 +45,7 @@ use crate::{
 pub struct Store {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
+    pulse: DatabaseConnection,
     statements: Arc<AtomicU64>,
     ring: Arc<KeyRing>,
 }
@@ -63,7 +67,7 @@ pub struct SchemaStatus {
 impl Store {
     /// A store over an open connection, with the ring that its sealed columns need.
     pub fn new(home: Home, ring: Arc<KeyRing>) -> Self {
-        Self { reader: home.reader, writer: home.writer, statements: home.statements, ring }
+        Self { reader: home.reader, writer: home.writer, pulse: home.pulse, statements: home.statements, ring }
     }
 
     /// Begins a transaction. On SQLite it takes the write lock at once: a lock taken late could not be waited for.
@@ -81,16 +85,24 @@ impl Store {
         self.statements.load(Ordering::Relaxed)
     }
 
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), Error> {
-        self.reader.execute_unprepared("SELECT 1").await.map_err(outage)?;
-        Ok(())
+    /// Whether the database answers, by a connection that no call can take away. Says what its clock shows where it has one of
+    /// its own.
+    pub async fn ping(&self) -> Result<Option<Timestamp>, Error> {
+        let backend = self.pulse.get_database_backend();
+        let Some(query) = dialect::words(backend)?.clock else {
+            self.pulse.execute_unprepared("SELECT 1").await.map_err(outage)?;
+            return Ok(None);
+        };
+        let row = self.pulse.query_one_raw(Statement::from_string(backend, query)).await.map_err(outage)?;
+        let millis = row.context("the database does not know the time")?.try_get_by_index(0).map_err(outage)?;
+        Ok(Some(Timestamp::from_millis(millis)))
     }
 
     /// Closes the connections.
     pub async fn close(self) -> anyhow::Result<()> {
         self.reader.close().await?;
         self.writer.close().await?;
+        self.pulse.close().await?;
         Ok(())
     }
 }
@@ -107,54 +119,16 @@ impl Tx {
     }
 }
 
-impl Home {
-    /// Brings the schema up to this release.
-    pub async fn migrate(&self) -> anyhow::Result<()> {
-        Migrator::up(&self.writer, None).await.context("a migration failed; the schema is as it was before it")
-    }
-}
-
-impl Look {
-    /// Which migrations are in the database.
-    pub async fn schema_status(&self) -> anyhow::Result<SchemaStatus> {
-        let table = Migrator::migration_table_name().to_string();
-        let known = if self.has_table(&table).await? {
-            self.texts(&format!("SELECT version FROM {table}")).await?
-        } else {
-            Vec::new()
-        };
-        let names = Migrator::get_migration_files().into_iter().map(|migration| migration.name().to_owned());
-        let (applied, pending) = names.partition(|name| known.contains(name));
-        Ok(SchemaStatus { applied, pending })
-    }
-}
-
-/// Wraps what the driver reports: as an outage when the database is out of reach or too busy, else as a fault of ours.
+/// Wraps what the driver reports: as an outage when the database is out of reach or too busy, as contention when the transaction
+/// may run again, else as a fault of ours.
 fn outage(fault: DbErr) -> Error {
-    let is_outage =
-        if let DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) = &fault {
-            is_out_of_reach(cause)
-        } else {
-            matches!(fault, DbErr::Conn(_) | DbErr::ConnectionAcquire(_))
-        };
+    let meaning = dialect::meaning(&fault);
     let fault = anyhow::Error::new(fault);
-    Error::Broken(if is_outage { fault.context(Outage) } else { fault })
-}
-
-fn is_out_of_reach(cause: &sqlx::Error) -> bool {
-    if let sqlx::Error::Database(told) = cause {
-        // SQLite: busy, locked, I/O error, full, cannot open.
-        let code = told.code().and_then(|code| code.parse::<u32>().ok());
-        return code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14));
-    }
-    matches!(
-        cause,
-        sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-    )
+    Error::Broken(match meaning {
+        Meaning::Outage => fault.context(Outage),
+        Meaning::Contention => fault.context(Contention),
+        Meaning::Fault => fault,
+    })
 }
 
 /// Reads the answer of an insert whose key may be taken. On PostgreSQL a taken key ends the transaction: roll it back.

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
 use tower::{Layer, Service, ServiceExt};
 
-use super::{caller::Rules, status};
+use super::{caller::Rules, proxies::Proxies, status};
 use crate::{
     clock::{Clock, Timestamp},
     error::Refusal,
@@ -37,6 +37,7 @@ const CALLS_AT_ONCE: usize = 1024;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// A call gives up a moment before its caller does, so that the answer arrives.
 const HEAD_START: Duration = Duration::from_millis(5);
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const REQUEST_ID: &str = "x-request-id";
 /// Services that are open to all and outlast the deadline.
 const OPEN: [&str; 3] = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", REFLECTION_V1ALPHA];
@@ -50,6 +51,7 @@ struct Watch {
     kit: Arc<Kit>,
     clock: Arc<dyn Clock>,
     rules: Rules,
+    proxies: Proxies,
     calls: Semaphore,
 }
 
@@ -62,8 +64,8 @@ pub struct Guarded<S> {
 
 impl Guard {
     /// A door with these rules.
-    pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, rules: Rules) -> Self {
-        Self(Arc::new(Watch { kit, clock, rules, calls: Semaphore::new(CALLS_AT_ONCE) }))
+    pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, rules: Rules, proxies: Proxies) -> Self {
+        Self(Arc::new(Watch { kit, clock, rules, proxies, calls: Semaphore::new(CALLS_AT_ONCE) }))
     }
 }
 
@@ -139,7 +141,7 @@ impl Watch {
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let origin = Origin {
-            source: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip().to_canonical()),
+            source: self.proxies.source(peer.map_or(NOBODY, |peer| peer.ip()), headers),
             // A header value is ASCII here, so a byte is a character.
             user_agent: user_agent.chars().take(256).collect(),
             request_id: request_id(headers, now),

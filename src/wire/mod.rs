@@ -4,4 +4,5 @@ pub mod caller;
 pub mod grpc;
 pub mod guard;
 pub mod pb;
+pub mod proxies;
 pub mod status;

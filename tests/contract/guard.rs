@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use countersign::{
     clock::ManualClock,
-    wire::{caller::Rules, guard::Guard},
+    wire::{caller::Rules, guard::Guard, proxies::Proxies},
 };
 use http::{Request, Response};
 use tonic::{Code, Status, body::Body};
@@ -20,7 +20,12 @@ fn request(path: &str) -> Request<Body> {
 #[tokio::test]
 async fn a_panic_is_a_fault_with_a_reason_and_the_door_stays_open() {
     let bench = Bench::new(&[]).await;
-    let guard = Guard::new(Arc::new(bench.kit), Arc::new(ManualClock::at(NOW)), Rules::of_this_release().unwrap());
+    let guard = Guard::new(
+        Arc::new(bench.kit),
+        Arc::new(ManualClock::at(NOW)),
+        Rules::of_this_release().unwrap(),
+        Proxies::new(Vec::new()),
+    );
     let inner = service_fn(async |request: Request<Body>| -> Result<Response<Body>, Infallible> {
         assert!(!request.uri().path().ends_with("GetJwks"), "a bug");
         Ok(Response::new(Body::empty()))

@@ -3,15 +3,18 @@
 use std::future::Future;
 
 use countersign::{
-    app::{Schema, open_store},
+    app::{Schema, open_store, write_ring},
     clock::Timestamp,
     config::{Config, Layers},
     model::{Account, Email, FailureKey, Method, Role, UserId},
+    seal::KeyRing,
     secret::Secret,
     store::Store,
     swap::Swap,
 };
 use tempfile::TempDir;
+
+use crate::servers::sql::Sql;
 
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 pub const TOTP: FailureKey = FailureKey::Method(Method::Totp);
@@ -24,10 +27,33 @@ pub async fn sqlite() -> (TempDir, Store) {
     (home, store)
 }
 
+/// A database of a server, with a key ring of its own.
+pub async fn server(sql: &Sql) -> (TempDir, Config, Store) {
+    let home = tempfile::tempdir().unwrap();
+    let config = server_config(&home, &sql.new_database());
+    write_ring(&config.keys, &KeyRing::generate(NOW).unwrap()).unwrap();
+    let (store, _) = open_store(&config, Schema::Migrate, NOW).await.unwrap();
+    (home, config, store)
+}
+
+pub fn server_config(home: &TempDir, url: &str) -> Config {
+    let sets = [
+        format!("data_dir={}", home.path().join("data").display()),
+        format!("database.url={url}"),
+        "redis.url=embedded".to_owned(),
+    ];
+    Config::read(Layers::load(None, &sets)).unwrap()
+}
+
 /// Runs a promise on every home.
 pub async fn on_every_home<F: Future<Output = ()>>(promise: impl Fn(Store) -> F) {
     let (_home, store) = sqlite().await;
     promise(store).await;
+    for sql in Sql::shared() {
+        let (_home, _, store) = server(sql).await;
+        promise(store.clone()).await;
+        store.close().await.unwrap();
+    }
 }
 
 pub fn account(email: &str) -> Account {

@@ -13,9 +13,9 @@ use countersign::{
     app::{Schema, open_store},
     clock::Timestamp,
     config::{Config, Layers},
-    ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Shelf, Taken},
+    ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Payment, Shelf, SourceHash, SourceWindow, Taken, Try},
     error::Error,
-    flow::{self, Call, Kit, NewUser, Refusals},
+    flow::{self, Call, Kit, NewUser, Refusals, Sources},
     hash::{Cost, Hasher},
     model::{Caller, Email, Origin, Role},
     secret::Secret,
@@ -62,6 +62,7 @@ impl Bench {
             hasher,
             access: AccessTokens::new("issuer".to_owned(), "audience".to_owned(), signing),
             service_name: "Countersign".to_owned(),
+            sources: Sources::new(None),
             refusals: Refusals::default(),
             settings,
         };
@@ -119,6 +120,15 @@ impl Ephemeral for Counting {
     }
     async fn close(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error> {
         self.count().close(shelf, hash).await
+    }
+    async fn pay(&self, source: SourceHash, window: SourceWindow, now: Timestamp) -> Result<Payment, Error> {
+        self.count().pay(source, window, now).await
+    }
+    async fn settle(&self, source: SourceHash, ended: Try, now: Timestamp) -> Result<(), Error> {
+        self.count().settle(source, ended, now).await
+    }
+    async fn ping(&self) -> Result<(), Error> {
+        self.count().ping().await
     }
     async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
         self.count().sweep(now).await

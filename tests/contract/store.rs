@@ -64,7 +64,11 @@ async fn a_challenge_is_spent_once_and_spent_steps_only_move_forward() {
         let data = FactorData::new(vec![1, 2, 3]);
         let tx = store.begin().await.unwrap();
         assert_eq!(tx.spend_challenge(&[7; 32], NOW).await.unwrap(), Swap::Done);
+        tx.commit().await.unwrap();
+        let tx = store.begin().await.unwrap();
         assert_eq!(tx.spend_challenge(&[7; 32], NOW).await.unwrap(), Swap::Stale);
+        tx.roll_back().await.unwrap();
+        let tx = store.begin().await.unwrap();
         let new = NewFactor { id, user: alice.id, method: Method::Totp, label: "ü", data: &data, spent: 5 };
         tx.insert_factor(&new, NOW).await.unwrap();
         assert_eq!(tx.spend_factor(id, Spend::UpTo(5), NOW).await.unwrap(), Swap::Stale);

@@ -225,7 +225,7 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_bytes() {
 async fn a_blocked_user_is_told_so_only_after_the_right_password() {
     let world = World::new().await;
     let before = world.sign_in(ALICE).await;
-    world.execute("UPDATE users SET blocked = 1").await;
+    world.execute("UPDATE users SET blocked = TRUE").await;
     assert_eq!(reason(world.local_auth(ALICE, "not the password").await), "INVALID_CREDENTIALS");
     assert_eq!(reason(world.local_auth(ALICE, PASSWORD).await), "USER_BLOCKED");
     assert_eq!(reason(world.status(&before.access_token).await), "USER_BLOCKED");

@@ -9,7 +9,11 @@ mod login;
 mod passwords;
 mod races;
 mod required;
+#[allow(dead_code, reason = "the other suites use what this one does not")]
+#[path = "../servers/mod.rs"]
+mod servers;
 mod sessions;
+mod stack;
 mod step_up;
 mod tokens;
 mod transport;

@@ -64,7 +64,7 @@ async fn it_is_ended_by_logging_out_and_by_what_ends_challenges() {
     world.execute("UPDATE users SET security_version = security_version + 1").await;
     assert_eq!(reason(world.status(&token).await), "UNAUTHENTICATED");
     let token = world.sign_in(ADMIN).await.enrollment_token;
-    world.execute("UPDATE users SET blocked = 1").await;
+    world.execute("UPDATE users SET blocked = TRUE").await;
     assert_eq!(reason(world.status(&token).await), "UNAUTHENTICATED");
 }
 
@@ -99,11 +99,11 @@ async fn only_the_token_that_began_an_enrolment_confirms_it() {
 async fn a_session_from_before_two_fa_needs_a_code_for_what_is_sensitive() {
     let mut world = World::new().await;
     let (app, confirmed) = world.enrol_whole(ALICE).await;
-    world.execute("UPDATE settings SET two_fa_enabled = 0").await;
+    world.execute("UPDATE settings SET two_fa_enabled = FALSE").await;
     world = world.restarted().await;
     let before = world.sign_in(ALICE).await;
     assert_eq!(world.validate(&before.access_token).await.claims.unwrap().acr, "urn:countersign:acr:1");
-    world.execute("UPDATE settings SET two_fa_enabled = 1").await;
+    world.execute("UPDATE settings SET two_fa_enabled = TRUE").await;
     world = world.restarted().await;
 
     let token = before.access_token;
@@ -135,12 +135,12 @@ async fn switching_two_fa_off_as_a_whole_is_for_users_alone() {
     let mut world = World::new().await;
     let (_, token) = world.enrol(ALICE).await;
     world.enrol(ADMIN).await;
-    world.execute("UPDATE settings SET two_fa_enabled = 0").await;
+    world.execute("UPDATE settings SET two_fa_enabled = FALSE").await;
     world = world.restarted().await;
     assert!(!world.sign_in(ALICE).await.access_token.is_empty(), "a password is enough for a user");
     assert!(world.sign_in(ADMIN).await.two_fa_required, "and not for an administrator");
     assert_eq!(reason(world.enable(&token).await), "TWO_FA_UNAVAILABLE");
-    world.execute("UPDATE settings SET two_fa_enabled = 1, allowed_methods = 'phone'").await;
+    world.execute("UPDATE settings SET two_fa_enabled = TRUE, allowed_methods = 'phone'").await;
     world = world.restarted().await;
     assert!(world.sign_in(ALICE).await.two_fa_required, "an enrolled factor is never waived by the list of methods");
     assert_eq!(reason(world.enable(&token).await), "TWO_FA_UNAVAILABLE");

@@ -1,26 +1,22 @@
 //! A world of a test's own: the real service on a free port, its own database and ring, and a clock that the test moves.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use countersign::{
     app::{App, Schema, listen, open_store},
     clock::{Clock, ManualClock, Timestamp},
-    config::{Config, Layers},
-    flow::{self, Call, NewUser},
-    hash::{Cost, Hasher},
-    model::{Email, Origin, Role},
-    secret::Secret,
+    config::{Config, DatabaseAddress},
+    flow::{self, Call},
+    hash::Cost,
+    model::{Email, Origin},
     wire::pb::{self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient},
 };
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 use tonic::{Code, Request, Response, Status, transport::Channel};
 use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::stack;
 
 pub const ALICE: &str = "alice@example.com";
 pub const BOB: &str = "bob@example.com";
@@ -29,7 +25,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 /// What a hash costs here: next to nothing, so that a busy machine does not make the service turn callers away.
-const CHEAP: Cost = Cost { memory: 8, passes: 1 };
+pub const CHEAP: Cost = Cost { memory: 8, passes: 1 };
 
 /// A world.
 pub struct World {
@@ -38,6 +34,8 @@ pub struct World {
     pub sessions: SessionServiceClient<Channel>,
     pub channel: Channel,
     pub home: TempDir,
+    pub config: Config,
+    sets: Vec<String>,
     app: App,
 }
 
@@ -51,18 +49,18 @@ pub struct Authenticator {
 impl World {
     /// A new world with the accounts ALICE, BOB and ADMIN.
     pub async fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let template = template();
-        fs::create_dir(home.path().join("data")).unwrap();
-        for entry in fs::read_dir(template).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), home.path().join("data").join(entry.file_name())).unwrap();
-        }
-        Self::start(home, Arc::new(ManualClock::at(NOW))).await
+        Self::with(&[]).await
     }
 
-    async fn start(home: TempDir, clock: Arc<ManualClock>) -> Self {
-        let config = config(&home.path().join("data"));
+    /// The same with something else configured.
+    pub async fn with(sets: &[&str]) -> Self {
+        let (home, mut own) = stack::new_place();
+        own.extend(sets.iter().map(|set| (*set).to_owned()));
+        Self::start(home, own, Arc::new(ManualClock::at(NOW))).await
+    }
+
+    async fn start(home: TempDir, sets: Vec<String>, clock: Arc<ManualClock>) -> Self {
+        let config = stack::config(home.path(), &sets);
         let listener = listen(&config).await.unwrap();
         let app = App::start(&config, listener, Arc::clone(&clock) as Arc<dyn Clock>, CHEAP).await.unwrap();
         let endpoint = Channel::from_shared(format!("http://{}", app.grpc_address())).unwrap();
@@ -73,6 +71,8 @@ impl World {
             sessions: SessionServiceClient::new(channel.clone()),
             channel,
             home,
+            config,
+            sets,
             app,
         }
     }
@@ -80,7 +80,7 @@ impl World {
     /// The same world after its service was stopped and started again.
     pub async fn restarted(self) -> Self {
         self.app.stop().await.unwrap();
-        Self::start(self.home, self.clock).await
+        Self::start(self.home, self.sets, self.clock).await
     }
 
     pub fn advance(&self, seconds: u64) {
@@ -152,9 +152,8 @@ impl World {
 
     /// A one-time password token, as the operator of the command line issues it.
     pub async fn password_token(&self, email: &str) -> String {
-        let config = config(&self.home.path().join("data"));
         let call = Call { now: self.clock.now(), origin: Origin::command_line() };
-        let (store, _) = open_store(&config, Schema::AsConfigured, call.now).await.unwrap();
+        let (store, _) = open_store(&self.config, Schema::AsConfigured, call.now).await.unwrap();
         let account = store.find_account_by_email(&Email::parse(email).unwrap()).await.unwrap().unwrap();
         let token = flow::issue_password_token(&store, account.id, &call).await.unwrap();
         store.close().await.unwrap();
@@ -222,18 +221,29 @@ impl World {
 
     /// What a query counts, as `n`.
     pub async fn count(&self, query: &str) -> i64 {
-        let row = self.database().await.query_one_raw(Statement::from_string(DbBackend::Sqlite, query)).await;
+        let database = self.database().await;
+        let backend = database.get_database_backend();
+        // Each database has a type of its own for sums.
+        let integer = if backend == DbBackend::MySql { "SIGNED" } else { "BIGINT" };
+        let query = format!("SELECT CAST(n AS {integer}) AS n FROM ({query}) AS counted");
+        let row = database.query_one_raw(Statement::from_string(backend, query)).await;
+        database.close().await.unwrap();
         row.unwrap().unwrap().try_get("", "n").unwrap()
     }
 
     /// Runs a statement behind the service's back.
     pub async fn execute(&self, statement: &str) {
-        self.database().await.execute_unprepared(statement).await.unwrap();
+        let database = self.database().await;
+        database.execute_unprepared(statement).await.unwrap();
+        database.close().await.unwrap();
     }
 
     async fn database(&self) -> DatabaseConnection {
-        let path = self.home.path().join("data/countersign.db");
-        Database::connect(format!("sqlite:{}", path.display())).await.unwrap()
+        let url = match &self.config.database.address {
+            DatabaseAddress::Sqlite(path) => format!("sqlite:{}", path.display()),
+            DatabaseAddress::Postgres(url) | DatabaseAddress::Mysql(url) => url.expose().to_owned(),
+        };
+        Database::connect(ConnectOptions::new(url).max_connections(1).to_owned()).await.unwrap()
     }
 }
 
@@ -296,39 +306,4 @@ pub fn retry_after<T>(result: Result<T, Status>) -> u64 {
     assert_eq!(code, Code::ResourceExhausted);
     assert_eq!(details.error_info().unwrap().reason, "RATE_LIMITED");
     details.retry_info().unwrap().retry_delay.unwrap().as_secs()
-}
-
-pub fn config(data: &Path) -> Config {
-    let sets = ["grpc.listen=127.0.0.1:0".to_owned(), format!("data_dir={}", data.display())];
-    Config::read(Layers::load(None, &sets)).unwrap()
-}
-
-/// A data directory with the accounts, made once for all tests of the process.
-fn template() -> PathBuf {
-    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
-    let make = || {
-        let home = tempfile::tempdir().unwrap();
-        let config = config(&home.path().join("data"));
-        // A runtime of its own: tests each have theirs, and this outlives them.
-        let made = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(add_accounts(&config));
-        });
-        made.join().unwrap();
-        home
-    };
-    TEMPLATE.get_or_init(make).path().join("data")
-}
-
-async fn add_accounts(config: &Config) {
-    let (store, _) = open_store(config, Schema::AsConfigured, NOW).await.unwrap();
-    let hasher = Hasher::with_cost(2, CHEAP).unwrap();
-    let call = Call { now: NOW, origin: Origin::command_line() };
-    let password = Secret::new(PASSWORD.to_owned());
-    for (email, role) in [(ALICE, Role::User), (BOB, Role::User), (ADMIN, Role::Admin)] {
-        let email = Email::parse(email).unwrap();
-        let new = NewUser { service: "Countersign", email, password: &password, role };
-        flow::add_user(&store, &hasher, new, &call).await.unwrap();
-    }
-    store.close().await.unwrap();
 }

@@ -1,8 +1,9 @@
 //! `grpc.health.v1`: which services can do their work.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use anyhow::Context;
+use tokio::time::MissedTickBehavior;
 use tonic::transport::Endpoint;
 use tonic_health::{
     ServingStatus,
@@ -16,7 +17,11 @@ use tonic_health::{
 };
 
 use super::MESSAGE_BYTES;
-use crate::store::Store;
+use crate::{
+    clock::{Clock, Timestamp},
+    error::Error,
+    flow::Kit,
+};
 
 /// Asks the server at `address` whether it serves, or with `live` only whether its process turns.
 pub async fn probe(address: &str, live: bool) -> anyhow::Result<bool> {
@@ -33,20 +38,31 @@ pub async fn probe(address: &str, live: bool) -> anyhow::Result<bool> {
 /// Stays SERVING while the process turns.
 const LIVENESS: &str = "liveness";
 /// Services that follow the database; the empty name stands for the server as a whole.
-const FOLLOW_DATABASE: [&str; 3] = ["", "countersign.v1.SessionService", "countersign.v1.TwoFaService"];
-const INTERVAL: Duration = Duration::from_secs(2);
+const FOLLOW_DATABASE: [&str; 2] = ["", "countersign.v1.SessionService"];
+/// Those that follow the ephemeral store too.
+const FOLLOW_BOTH: [&str; 1] = ["countersign.v1.TwoFaService"];
+const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// A replica whose clock is further off judges codes of other times.
+const SKEW: Duration = Duration::from_secs(10);
 
 /// The health of the services.
 #[derive(Clone)]
 pub struct Health(HealthReporter);
+
+/// What a look at the stores has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    database: bool,
+    ephemeral: bool,
+}
 
 impl Health {
     /// Before anything is known, only the process is healthy.
     pub async fn new() -> Self {
         let health = Self(HealthReporter::new());
         health.0.set_service_status(LIVENESS, ServingStatus::Serving).await;
-        health.set(ServingStatus::NotServing).await;
+        health.drain().await;
         health
     }
 
@@ -55,29 +71,69 @@ impl Health {
         HealthServer::new(service).max_decoding_message_size(MESSAGE_BYTES)
     }
 
-    /// Asks the database again and again, and tells what came of it, without end.
-    pub async fn follow(&self, store: &Store) {
+    /// Asks the stores again and again, and tells what came of it, without end.
+    pub async fn follow(&self, kit: &Kit, clock: &dyn Clock) {
         let mut interval = tokio::time::interval(INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = None;
         loop {
             interval.tick().await;
-            let answers = tokio::time::timeout(TIMEOUT, store.ping()).await.is_ok_and(|answer| answer.is_ok());
-            let status = if answers { ServingStatus::Serving } else { ServingStatus::NotServing };
+            let (database, ephemeral) = tokio::join!(database_is_well(kit, clock), is_in_time(kit.ephemeral.ping()));
+            let found = Found { database, ephemeral: ephemeral.is_some() };
             // Those who watch are told of changes alone.
-            if told.replace(status) != Some(status) {
-                self.set(status).await;
+            if told.replace(found) != Some(found) {
+                tracing::info!(database = found.database, ephemeral = found.ephemeral, "health: what answers");
+                self.set(&FOLLOW_DATABASE, found.database).await;
+                self.set(&FOLLOW_BOTH, found.database && found.ephemeral).await;
             }
         }
     }
 
     /// The server is about to stop: send nothing more here.
     pub async fn drain(&self) {
-        self.set(ServingStatus::NotServing).await;
+        self.set(&FOLLOW_DATABASE, false).await;
+        self.set(&FOLLOW_BOTH, false).await;
     }
 
-    async fn set(&self, status: ServingStatus) {
-        for service in FOLLOW_DATABASE {
+    async fn set(&self, services: &[&str], is_well: bool) {
+        let status = if is_well { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in services {
             self.0.set_service_status(service, status).await;
         }
+    }
+}
+
+/// Whether the database answers, and its clock shows what ours does.
+async fn database_is_well(kit: &Kit, clock: &dyn Clock) -> bool {
+    let Some(theirs) = is_in_time(kit.store.ping()).await else {
+        return false;
+    };
+    let ours = clock.now();
+    let is_off = theirs.is_some_and(|theirs| is_off(theirs, ours));
+    if is_off {
+        let remedy = "remedy: set both machines' clocks by NTP";
+        tracing::warn!(theirs = ?theirs, ours = ?ours, "the clocks of the database and of this machine are apart; {remedy}");
+    }
+    !is_off
+}
+
+fn is_off(theirs: Timestamp, ours: Timestamp) -> bool {
+    ours.since(theirs).max(theirs.since(ours)) > SKEW
+}
+
+/// The answer, if it comes in time and is one.
+async fn is_in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Option<T> {
+    tokio::time::timeout(TIMEOUT, answer).await.ok()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_seconds_apart_is_the_most() {
+        let at = Timestamp::from_millis;
+        assert!(!is_off(at(10_000), at(0)) && !is_off(at(0), at(10_000)));
+        assert!(is_off(at(10_001), at(0)) && is_off(at(0), at(10_001)));
     }
 }

@@ -21,6 +21,7 @@ use super::{
     caller::Rules,
     guard::Guard,
     pb::{self, session_service_server::SessionServiceServer, two_fa_service_server::TwoFaServiceServer},
+    proxies::Proxies,
     status,
 };
 use crate::{
@@ -56,6 +57,7 @@ impl Services {
         kit: &Arc<Kit>,
         clock: Arc<dyn Clock>,
         rules: Rules,
+        proxies: Proxies,
         reflection: bool,
         health: &Health,
     ) -> anyhow::Result<Self> {
@@ -74,7 +76,7 @@ impl Services {
                 .add_service(v1.max_decoding_message_size(MESSAGE_BYTES))
                 .add_service(v1alpha.max_decoding_message_size(MESSAGE_BYTES));
         }
-        Ok(Self { guard: Guard::new(Arc::clone(kit), clock, rules), routes: routes.routes() })
+        Ok(Self { guard: Guard::new(Arc::clone(kit), clock, rules, proxies), routes: routes.routes() })
     }
 
     /// Serves until `stop` resolves, and then until the calls that are under way are done.

@@ -1,0 +1,199 @@
+//! Where the stores are, read from their URLs. What a driver makes of the rest of a URL is told when it is opened.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::secret::Secret;
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseAddress {
+    /// A file of this machine.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server.
+    Postgres(SecretUrl),
+    /// A MySQL or MariaDB server.
+    Mysql(SecretUrl),
+}
+
+/// Where the ephemeral store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisAddress {
+    /// In this process.
+    Embedded,
+    /// One server, with the replicas that follow it unseen.
+    Single(SecretUrl),
+    /// Some nodes of a cluster, which know the others.
+    Cluster(Vec<SecretUrl>),
+    /// Sentinels, which know who is the master.
+    Sentinel(Sentinel),
+}
+
+/// Sentinels, and what the servers that they name are opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentinel {
+    /// Host and port of each.
+    pub sentinels: Vec<String>,
+    /// The name that they know the master by.
+    pub master: String,
+    /// `user:password@` for the servers; may be empty.
+    pub login: SecretUrl,
+    /// Whether all of them speak TLS.
+    pub tls: bool,
+}
+
+/// A URL that may hold a password: it is shown to nobody.
+#[derive(Clone)]
+pub struct SecretUrl(Arc<Secret<String>>);
+
+impl SecretUrl {
+    /// Takes a URL into custody.
+    pub fn new(url: String) -> Self {
+        Self(Arc::new(Secret::new(url)))
+    }
+
+    /// The URL, to be used on the spot.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"***\"")
+    }
+}
+
+impl PartialEq for SecretUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for SecretUrl {}
+
+const DATABASE_FORMS: &str =
+    "write sqlite:path/to/file.db, postgres://user:password@host/database or mysql://user:password@host/database";
+const REDIS_FORMS: &str = "write embedded, redis://host:6379, rediss://host:6379 for TLS, several of these with commas between \
+                           them for a cluster, or redis+sentinel://host:26379,host:26379/master-name";
+
+pub(super) fn database(url: &str, data_dir: &Path) -> Result<DatabaseAddress, String> {
+    if url.is_empty() {
+        return Ok(DatabaseAddress::Sqlite(data_dir.join("countersign.db")));
+    }
+    let (scheme, rest) = url.split_once(':').ok_or_else(|| format!("has no scheme; {DATABASE_FORMS}"))?;
+    match scheme {
+        "sqlite" => sqlite(rest).map(DatabaseAddress::Sqlite),
+        // The driver knows one name for each.
+        "postgres" | "postgresql" => database_server("postgres", rest).map(DatabaseAddress::Postgres),
+        "mysql" | "mariadb" => database_server("mysql", rest).map(DatabaseAddress::Mysql),
+        _ => Err(format!("the scheme {scheme:?} is not known; {DATABASE_FORMS}")),
+    }
+}
+
+fn sqlite(rest: &str) -> Result<PathBuf, String> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.contains('?') {
+        return Err("takes no parameters; write sqlite:path/to/file.db".to_owned());
+    }
+    if path.is_empty() || path == ":memory:" {
+        return Err(
+            "must name a file, so that nothing is lost with the process; write sqlite:path/to/file.db".to_owned()
+        );
+    }
+    Ok(PathBuf::from(path))
+}
+
+fn database_server(scheme: &str, rest: &str) -> Result<SecretUrl, String> {
+    let named = rest.strip_prefix("//").and_then(|rest| rest.split('?').next()?.rsplit_once('/'));
+    match named {
+        Some((host, database)) if !host.is_empty() && !database.is_empty() => {
+            Ok(SecretUrl::new(format!("{scheme}:{rest}")))
+        }
+        Some(_) | None => Err(format!("must name a host and a database; {DATABASE_FORMS}")),
+    }
+}
+
+pub(super) fn redis(url: &str) -> Result<RedisAddress, String> {
+    if url == "embedded" {
+        return Ok(RedisAddress::Embedded);
+    }
+    for (scheme, tls) in [("redis+sentinel://", false), ("rediss+sentinel://", true)] {
+        if let Some(rest) = url.strip_prefix(scheme) {
+            return sentinel(rest, tls).map(RedisAddress::Sentinel);
+        }
+    }
+    let nodes = url.split(',').map(|node| redis_server(node.trim())).collect::<Result<Vec<_>, _>>()?;
+    match nodes.as_slice() {
+        [node] => Ok(RedisAddress::Single(node.clone())),
+        _ => Ok(RedisAddress::Cluster(nodes)),
+    }
+}
+
+fn redis_server(url: &str) -> Result<SecretUrl, String> {
+    match url.split_once("://") {
+        Some(("redis" | "rediss", rest)) if !rest.is_empty() => Ok(SecretUrl::new(url.to_owned())),
+        Some(("redis" | "rediss", _)) => Err(format!("must name a host; {REDIS_FORMS}")),
+        // What stands before the colon may be a password by mistake.
+        Some(_) | None => Err(format!("has no scheme that is known; {REDIS_FORMS}")),
+    }
+}
+
+fn sentinel(rest: &str, tls: bool) -> Result<Sentinel, String> {
+    let missing = || format!("must name the sentinels and the master; {REDIS_FORMS}");
+    let (authority, master) = rest.split_once('/').ok_or_else(missing)?;
+    let (login, hosts) = authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
+    let login = if login.is_empty() { String::new() } else { format!("{login}@") };
+    let sentinels: Vec<_> = hosts.split(',').map(|host| host.trim().to_owned()).collect();
+    if master.is_empty() || master.contains(['/', '?']) || sentinels.iter().any(String::is_empty) {
+        return Err(missing());
+    }
+    Ok(Sentinel { sentinels, master: master.to_owned(), login: SecretUrl::new(login), tls })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_of_a_redis_url_is_read_as_what_it_is() {
+        let url = |text: &str| SecretUrl::new(text.to_owned());
+        assert_eq!(redis("embedded"), Ok(RedisAddress::Embedded));
+        assert_eq!(redis("rediss://u:p@h:1/0"), Ok(RedisAddress::Single(url("rediss://u:p@h:1/0"))));
+        let cluster = RedisAddress::Cluster(vec![url("redis://a:1"), url("redis://b:2")]);
+        assert_eq!(redis("redis://a:1, redis://b:2"), Ok(cluster));
+        let sentinel = Sentinel {
+            sentinels: vec!["a:1".to_owned(), "b:2".to_owned()],
+            master: "main".to_owned(),
+            login: url("u:p@w@"),
+            tls: true,
+        };
+        assert_eq!(redis("rediss+sentinel://u:p@w@a:1,b:2/main"), Ok(RedisAddress::Sentinel(sentinel)));
+        for wrong in ["", "localhost", "http://a", "redis://", "redis+sentinel://a:1", "redis://a,b"] {
+            assert!(redis(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_database_server_is_named_with_its_database() {
+        let here = Path::new("data");
+        let url = |text: &str| SecretUrl::new(text.to_owned());
+        assert_eq!(
+            database("postgresql://u:p@h:1/d?sslmode=require", here),
+            Ok(DatabaseAddress::Postgres(url("postgres://u:p@h:1/d?sslmode=require")))
+        );
+        assert_eq!(database("mariadb://u@h/d", here), Ok(DatabaseAddress::Mysql(url("mysql://u@h/d"))));
+        for wrong in ["postgres://h", "postgres://h/", "mysql:///d", "oracle://h/d", "postgres", "sqlite::memory:"] {
+            assert!(database(wrong, here).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_to_nobody() {
+        let address = database("postgres://u:hunter2@h/d", Path::new("")).unwrap_or(DatabaseAddress::Sqlite("".into()));
+        assert_eq!(format!("{address:?}"), "Postgres(\"***\")");
+    }
+}

@@ -1,0 +1,53 @@
+//! A password is tried: paid for by the source and by the name, and then hashed.
+
+use super::{ladder::Ladder, source::Paid};
+use crate::{
+    ephemeral::Try,
+    error::Error,
+    factor::password::Password,
+    flow::{Call, Kit, again::again},
+    model::{Email, PasswordHash},
+};
+
+/// A password that was tried.
+pub(super) struct Trial {
+    pub(super) ladder: Ladder,
+    /// Whether it was the one that was hashed.
+    pub(super) is_right: bool,
+}
+
+impl Trial {
+    /// Tries a password. What was not judged costs nothing.
+    pub(super) async fn of(
+        kit: &Kit,
+        email: &Email,
+        password: Password,
+        hash: Option<&PasswordHash>,
+        call: &Call,
+    ) -> Result<Self, Error> {
+        let paid = Paid::pay(kit, call).await?;
+        let tried = Self::judge(kit, email, password, hash, call).await;
+        if let Some(paid) = paid {
+            let has_failed = tried.as_ref().is_ok_and(|trial| !trial.is_right);
+            paid.settle(kit, if has_failed { Try::Failed } else { Try::TakenBack }, call).await;
+        }
+        tried
+    }
+
+    async fn judge(
+        kit: &Kit,
+        email: &Email,
+        password: Password,
+        hash: Option<&PasswordHash>,
+        call: &Call,
+    ) -> Result<Self, Error> {
+        let ladder = again(|| Ladder::pay(kit, email, call)).await?;
+        match password.matches(&kit.hasher, hash).await {
+            Ok(is_right) => Ok(Self { ladder, is_right }),
+            Err(error) => {
+                again(|| ladder.refund(kit)).await?;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! PostgreSQL and MariaDB. What is written need not outlast a power cut here, so nothing waits for a disk.
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use super::process::{Server, free_port, home, program, run};
+
+const PASSWORD: &str = "a-password-of-tests";
+
+/// A database server.
+pub struct Sql {
+    pub server: Server,
+    scheme: &'static str,
+    user: &'static str,
+}
+
+impl Sql {
+    /// A PostgreSQL server.
+    pub fn postgres() -> Self {
+        const USER: &str = "postgres";
+        let (home, port) = (home("postgres", Some(USER)), free_port());
+        let data = home.join("data");
+        let password = home.join("password");
+        std::fs::write(&password, PASSWORD).unwrap();
+        let mut initdb = Command::new(program("initdb"));
+        initdb.args(["--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=password"]);
+        as_user(initdb.arg("--pwfile").arg(&password).arg("-D").arg(&data), USER);
+        let server =
+            Server::start(&program("postgres"), &postgres_arguments(&data, &home, port), Some(USER), &home, port);
+        Self { server, scheme: "postgres", user: "postgres" }
+    }
+
+    /// A MariaDB server.
+    pub fn mariadb() -> Self {
+        let (home, port) = (home("mariadb", None), free_port());
+        let mut install = Command::new(program("mariadb-install-db"));
+        install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        run(install.arg(format!("--datadir={}", home.join("data").display())).arg("--user=root"));
+        let server = Server::start(&program("mariadbd"), &mariadb_arguments(&home, port), None, &home, port);
+        let sql = Self { server, scheme: "mysql", user: "tests" };
+        sql.run(&format!("CREATE USER tests@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO tests@'%'"));
+        sql
+    }
+
+    /// One of each, for all tests of the process.
+    pub fn shared() -> [&'static Self; 2] {
+        [Self::shared_postgres(), Self::shared_mariadb()]
+    }
+
+    pub fn shared_postgres() -> &'static Self {
+        static POSTGRES: OnceLock<Sql> = OnceLock::new();
+        POSTGRES.get_or_init(Self::postgres)
+    }
+
+    pub fn shared_mariadb() -> &'static Self {
+        static MARIADB: OnceLock<Sql> = OnceLock::new();
+        MARIADB.get_or_init(Self::mariadb)
+    }
+
+    /// Makes an empty database; answers its URL.
+    pub fn new_database(&self) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("countersign_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.run(&format!("CREATE DATABASE {name}"));
+        self.url(&name)
+    }
+
+    /// Makes a copy of a database that nobody is connected to.
+    pub fn copy_database(&self, from: &str, to: &str) {
+        if self.is_postgres() {
+            self.run(&format!("CREATE DATABASE {to} TEMPLATE {from}"));
+            return;
+        }
+        let find = format!("SELECT table_name FROM information_schema.tables WHERE table_schema = '{from}'");
+        let mut statements = format!("CREATE DATABASE {to};");
+        for table in self.run(&find).split_whitespace() {
+            statements += &format!(
+                "CREATE TABLE {to}.{table} LIKE {from}.{table}; INSERT INTO {to}.{table} SELECT * FROM {from}.{table};"
+            );
+        }
+        self.run(&statements);
+    }
+
+    /// Runs SQL as the server's administrator.
+    pub fn run(&self, statement: &str) -> String {
+        if self.is_postgres() {
+            let mut psql = Command::new(program("psql"));
+            run(psql
+                .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--command", statement])
+                .arg(self.admin_url()))
+        } else {
+            let socket = format!("--socket={}", self.server.home.join("socket").display());
+            let mut mariadb = Command::new(program("mariadb"));
+            mariadb.args(["--no-defaults", "--protocol=socket", "--user=root", "--skip-column-names", &socket]);
+            run(mariadb.args(["--execute", statement]))
+        }
+    }
+
+    /// The URL of a database of this server.
+    pub fn url(&self, database: &str) -> String {
+        self.url_by(self.server.port, database)
+    }
+
+    /// The URL of a database of this server behind another port.
+    pub fn url_by(&self, port: u16, database: &str) -> String {
+        format!("{}://{}:{PASSWORD}@127.0.0.1:{port}/{database}", self.scheme, self.user)
+    }
+
+    /// The URL of the database that is always there.
+    pub fn admin_url(&self) -> String {
+        self.url(if self.is_postgres() { "postgres" } else { "mysql" })
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        self.scheme == "postgres"
+    }
+
+    /// Starts the server again after it was ended, at the same place.
+    pub fn start_again(&mut self) {
+        let (home, port) = (self.server.home.clone(), self.server.port);
+        self.server = if self.is_postgres() {
+            let _ = std::fs::remove_file(home.join("data/postmaster.pid"));
+            let arguments = postgres_arguments(&home.join("data"), &home, port);
+            Server::start(&program("postgres"), &arguments, Some("postgres"), &home, port)
+        } else {
+            Server::start(&program("mariadbd"), &mariadb_arguments(&home, port), None, &home, port)
+        };
+    }
+}
+
+fn postgres_arguments(data: &Path, home: &Path, port: u16) -> Vec<String> {
+    let mut arguments = vec!["-D".to_owned(), data.display().to_string(), "-k".to_owned(), home.display().to_string()];
+    for setting in [
+        &format!("port={port}"),
+        "listen_addresses=127.0.0.1",
+        "max_connections=300",
+        "fsync=off",
+        "synchronous_commit=off",
+        "full_page_writes=off",
+        "shared_buffers=64MB",
+    ] {
+        arguments.extend(["-c".to_owned(), setting.to_owned()]);
+    }
+    arguments
+}
+
+fn mariadb_arguments(home: &Path, port: u16) -> Vec<String> {
+    [
+        "--no-defaults",
+        "--user=root",
+        "--bind-address=127.0.0.1",
+        "--skip-name-resolve",
+        "--max-connections=300",
+        "--innodb-flush-log-at-trx-commit=0",
+        "--innodb-doublewrite=0",
+        "--innodb-buffer-pool-size=64M",
+        "--innodb-log-file-size=16M",
+        "--sync-binlog=0",
+        &format!("--port={port}"),
+        &format!("--datadir={}", home.join("data").display()),
+        &format!("--socket={}", home.join("socket").display()),
+        &format!("--pid-file={}", home.join("pid").display()),
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// Runs a program as a user when this process is root's: PostgreSQL refuses root.
+fn as_user(command: &mut Command, user: &str) {
+    let is_root = run(Command::new("id").arg("-u")).trim() == "0";
+    if !is_root {
+        run(command);
+        return;
+    }
+    let mut wrapped = Command::new("setpriv");
+    wrapped.args([format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned(), "--".to_owned()]);
+    run(wrapped.arg(command.get_program()).args(command.get_args()));
+}
