@@ -1,0 +1,12 @@
+//! Replicas as they ship, several on the stores of production, and what happens to those: many at once, losses, cuts, kills.
+//!
+//! `FLEET_ROUNDS` says how often each race is run; without it, 3 times.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
+
+#[path = "fleet/races.rs"]
+mod races;
+#[path = "fleet/replica.rs"]
+mod replica;
+#[allow(dead_code, reason = "the other suites use what this one does not")]
+#[path = "servers/mod.rs"]
+mod servers;

@@ -1,0 +1,211 @@
+//! Replicas: processes of the shipped binary over one database, one Redis and one key ring; and a user who talks to them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use countersign::wire::pb::{
+    self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient,
+};
+use tonic::{Request, Response, Status, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_types::StatusExt;
+
+use crate::servers::process::{Server, free_port, home, run};
+
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// What replicas share.
+pub struct Fleet {
+    home: PathBuf,
+    database: String,
+    redis: String,
+}
+
+/// A replica.
+pub struct Replica {
+    pub process: Server,
+    pub twofa: TwoFaServiceClient<Channel>,
+    pub sessions: SessionServiceClient<Channel>,
+}
+
+/// A user with a second factor.
+pub struct Enrolled {
+    pub email: String,
+    pub app: totp_rs::Totp,
+    pub backup_codes: Vec<String>,
+    pub session: pb::VerifyResponse,
+    pub refresh_token: String,
+    /// Seconds of the time of the code that has confirmed the factor.
+    pub confirmed: u64,
+}
+
+impl Fleet {
+    /// A fleet over these stores, with a new key ring and the schema in place.
+    pub fn new(database: &str, redis: &str) -> Self {
+        let fleet = Self { home: home("fleet", None), database: database.to_owned(), redis: redis.to_owned() };
+        run(fleet.command(&["keys", "init"]));
+        run(fleet.command(&["migrate"]));
+        fleet
+    }
+
+    /// A command of the binary on the stores of the fleet.
+    pub fn command(&self, args: &[&str]) -> &'static mut Command {
+        // Leaked: a builder that is handed on is kinder than a macro, and a test ends soon.
+        let command = Box::leak(Box::new(Command::new(env!("CARGO_BIN_EXE_countersign"))));
+        command.args(args).args(self.arguments()).current_dir(&self.home).env_clear()
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let sets = [
+            format!("database.url={}", self.database),
+            format!("redis.url={}", self.redis),
+            format!("keys.ring_file={}", self.home.join("keys.toml").display()),
+            "limits.source_failures=0".to_owned(),
+        ];
+        sets.into_iter().flat_map(|set| ["--set".to_owned(), set]).collect()
+    }
+
+    /// Adds a user with `PASSWORD`.
+    pub fn add_user(&self, email: &str) {
+        let input = self.home.join(format!("password-{email}"));
+        fs::write(&input, PASSWORD).unwrap();
+        let command = self.command(&["user", "add", "--email", email]);
+        let output = command.stdin(fs::File::open(&input).unwrap()).stdout(Stdio::piped()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Starts a replica and waits until it is well.
+    pub async fn replica(&self) -> Replica {
+        self.replica_with(&[]).await
+    }
+
+    /// The same with something else configured.
+    pub async fn replica_with(&self, sets: &[String]) -> Replica {
+        let port = free_port();
+        let mut args = vec!["serve".to_owned()];
+        args.extend(self.arguments());
+        args.extend(["--set".to_owned(), format!("grpc.listen=127.0.0.1:{port}")]);
+        args.extend(sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+        let home = home("replica", None);
+        let process = Server::start(Path::new(env!("CARGO_BIN_EXE_countersign")), &args, None, &home, port);
+        let channel = Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect().await.unwrap();
+        let twofa = TwoFaServiceClient::new(channel.clone());
+        let replica = Replica { process, twofa, sessions: SessionServiceClient::new(channel) };
+        until("a new replica is well", Duration::from_secs(10), async || {
+            replica.serves("countersign.v1.TwoFaService").await
+        })
+        .await;
+        replica
+    }
+}
+
+impl Replica {
+    /// Whether the health service says SERVING.
+    pub async fn serves(&self, service: &str) -> bool {
+        let address = format!("http://127.0.0.1:{}", self.process.port);
+        let Ok(channel) = Channel::from_shared(address).unwrap().connect().await else { return false };
+        let request = HealthCheckRequest { service: service.to_owned() };
+        HealthClient::new(channel).check(request).await.is_ok_and(|answer| answer.into_inner().status == 1)
+    }
+
+    pub async fn local_auth(&self, email: &str) -> Result<pb::LocalAuthResponse, Status> {
+        self.local_auth_with(email, PASSWORD).await
+    }
+
+    pub async fn local_auth_with(&self, email: &str, password: &str) -> Result<pb::LocalAuthResponse, Status> {
+        let request = pb::LocalAuthRequest { email: email.to_owned(), password: password.to_owned() };
+        self.twofa.clone().local_auth(request).await.map(Response::into_inner)
+    }
+
+    pub async fn enable(&self, token: &str) -> Result<pb::EnableResponse, Status> {
+        self.twofa.clone().enable(with_token(pb::EnableRequest::default(), token)).await.map(Response::into_inner)
+    }
+
+    /// Answers a challenge; with a token when there is one.
+    pub async fn verify(&self, token: &str, challenge_id: &str, code: &str) -> Result<pb::VerifyResponse, Status> {
+        let request = pb::VerifyRequest { code: code.to_owned(), challenge_id: challenge_id.to_owned(), method: 0 };
+        self.twofa.clone().verify(with_token(request, token)).await.map(Response::into_inner)
+    }
+
+    pub async fn refresh(&self, refresh_token: &str) -> Result<pb::RefreshSessionResponse, Status> {
+        let request = pb::RefreshSessionRequest { refresh_token: refresh_token.to_owned() };
+        self.sessions.clone().refresh_session(request).await.map(Response::into_inner)
+    }
+
+    pub async fn status(&self, token: &str) -> Result<pb::GetTwoFaStatusResponse, Status> {
+        let request = with_token(pb::GetTwoFaStatusRequest {}, token);
+        self.twofa.clone().get_two_fa_status(request).await.map(Response::into_inner)
+    }
+
+    pub async fn is_good(&self, access_token: &str) -> Result<bool, Status> {
+        let request = pb::ValidateAccessTokenRequest { access_token: access_token.to_owned() };
+        let answer = self.sessions.clone().validate_access_token(request).await?;
+        Ok(answer.into_inner().status() == pb::TokenStatus::Authenticated)
+    }
+
+    /// Signs a user in and enrols an authenticator.
+    pub async fn enrol(&self, email: &str) -> Enrolled {
+        let signed_in = self.local_auth(email).await.unwrap();
+        let enabled = self.enable(&signed_in.access_token).await.unwrap();
+        let app = totp_rs::Totp::from_url(&enabled.otpauth_uri).unwrap();
+        let confirmed = unix_seconds();
+        let code = app.generate(confirmed).to_string();
+        let session = self.verify(&signed_in.access_token, &enabled.challenge_id, &code).await.unwrap();
+        let (email, backup_codes) = (email.to_owned(), session.backup_codes.clone());
+        Enrolled { email, app, backup_codes, session, refresh_token: signed_in.refresh_token, confirmed }
+    }
+}
+
+impl Enrolled {
+    /// The next code after the one that has confirmed the factor: it is accepted already.
+    pub fn next_code(&self) -> String {
+        self.app.generate(self.confirmed + 30).to_string()
+    }
+}
+
+/// A request with a Bearer token, unless that is empty.
+pub fn with_token<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    if !token.is_empty() {
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    }
+    request
+}
+
+/// The reason of an answer; "OK" when it is none of refusal.
+pub fn reason<T>(answer: &Result<T, Status>) -> String {
+    match answer {
+        Ok(_) => "OK".to_owned(),
+        Err(status) => status.get_details_error_info().map_or_else(|| format!("{status:?}"), |info| info.reason),
+    }
+}
+
+/// Waits until something holds.
+pub async fn until(what: &str, patience: Duration, holds: impl AsyncFn() -> bool) {
+    let begun = now();
+    while !holds().await {
+        assert!(begun.elapsed() < patience, "{what}: not within {patience:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How often each race is run.
+pub fn rounds() -> usize {
+    #[allow(clippy::disallowed_methods, reason = "whoever runs the suite says how long")]
+    let rounds = std::env::var("FLEET_ROUNDS");
+    rounds.map_or(3, |rounds| rounds.parse().unwrap())
+}
+
+#[allow(clippy::disallowed_methods, reason = "the processes keep the machine's time")]
+pub fn unix_seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+#[allow(clippy::disallowed_methods, reason = "processes are waited for in real time")]
+pub fn now() -> Instant {
+    Instant::now()
+}
