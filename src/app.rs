@@ -18,7 +18,7 @@ pub use open::{Schema, open_store, read_ring, schema_status, write_ring};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     config::{Config, Redis, RedisAddress},
-    ephemeral::{Ephemeral, Memory},
+    ephemeral::{self, Ephemeral, Memory},
     error::Error,
     file,
     flow::{self, Call, Kit, NewUser, Refusals, Sources},
@@ -140,7 +140,7 @@ fn open_ephemeral(config: &Redis) -> anyhow::Result<Arc<dyn Ephemeral>> {
     match &config.address {
         RedisAddress::Embedded => Ok(Arc::new(Memory::new(EPHEMERAL_ENTRIES))),
         RedisAddress::Single(_) | RedisAddress::Cluster(_) | RedisAddress::Sentinel(_) => {
-            anyhow::bail!("redis.url: this release has embedded only")
+            Ok(Arc::new(ephemeral::Redis::new(config)?))
         }
     }
 }

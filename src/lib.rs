@@ -33,6 +33,7 @@
 //! clap  rpassword                                         cli  main
 //! tracing_subscriber                                      telemetry
 //! toml                                                    config  seal
+//! redis  rustls                                           ephemeral
 //! ipnet                                                   config  wire
 //! ```
 //!

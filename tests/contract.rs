@@ -15,6 +15,8 @@ mod hashing;
 mod home;
 #[path = "contract/kit.rs"]
 mod kit;
+#[path = "contract/redis.rs"]
+mod redis;
 #[path = "contract/round_trips.rs"]
 mod round_trips;
 #[allow(dead_code, reason = "the other suites use what this one does not")]

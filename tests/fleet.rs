@@ -3,6 +3,8 @@
 //! `FLEET_ROUNDS` says how often each race is run; without it, 3 times.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
+#[path = "fleet/losses.rs"]
+mod losses;
 #[path = "fleet/races.rs"]
 mod races;
 #[path = "fleet/replica.rs"]

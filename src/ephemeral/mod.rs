@@ -5,12 +5,14 @@
 //! back in another. Every entry holds its own end: that a store forgets late, or keeps its own time, does not matter.
 
 mod memory;
+mod redis;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use memory::Memory;
+pub use redis::Redis;
 
 use crate::{clock::Timestamp, error::Error};
 

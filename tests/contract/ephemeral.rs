@@ -1,32 +1,43 @@
 //! What an ephemeral store promises.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use countersign::{
     clock::Timestamp,
-    ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Shelf},
+    ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Payment, Shelf, SourceWindow, Try},
     error::{Error, Refusal},
 };
 use tokio::task::JoinSet;
 
-const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
-const SHELF: Shelf = [1; 16];
+use crate::{redis, servers};
+
+pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub const SHELF: Shelf = [1; 16];
 const OTHER_SHELF: Shelf = [2; 16];
-const LOGIN: Kind = Kind { name: "login", capacity: 3 };
+pub const LOGIN: Kind = Kind { name: "login", capacity: 3 };
 const ENROLMENT: Kind = Kind { name: "enroll_totp", capacity: 1 };
 
-fn entry(kind: Kind, name: u8, attempts: u32) -> NewEntry {
+pub fn entry(kind: Kind, name: u8, attempts: u32) -> NewEntry {
     let end_time = NOW.plus(Duration::from_secs(300));
     NewEntry { kind, hash: hash(name), sealed: vec![name], attempts, end_time }
 }
 
-fn hash(name: u8) -> EntryHash {
+pub fn hash(name: u8) -> EntryHash {
     [name; 32]
 }
 
 /// Runs a promise on every home.
 async fn on_every_home<F: Future<Output = ()>>(promise: impl Fn(Arc<dyn Ephemeral>) -> F) {
     promise(Arc::new(Memory::new(1000))).await;
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let prefix = format!("redis.key_prefix=promise-{}:", NUMBER.fetch_add(1, Ordering::Relaxed));
+    promise(Arc::new(redis::store(&servers::redis::shared_url(), &[prefix]))).await;
 }
 
 #[tokio::test]
@@ -157,4 +168,62 @@ async fn memory_is_bounded_and_what_has_ended_makes_room() {
         let fresh = NewEntry { end_time: later.plus(Duration::from_secs(1)), ..entry(LOGIN, name, 5) };
         store.open([name; 16], fresh, later).await.unwrap();
     }
+}
+
+const WINDOW: SourceWindow = SourceWindow { capacity: 3, span: Duration::from_secs(600) };
+const SOURCE: [u8; 32] = [1; 32];
+
+#[tokio::test]
+async fn a_source_may_be_wrong_so_often_in_a_window_and_no_more() {
+    on_every_home(async |store| {
+        let pay = async |now| store.pay(SOURCE, WINDOW, now).await.unwrap();
+        let at = |seconds| NOW.plus(Duration::from_secs(seconds));
+        for _ in 0..3 {
+            assert_eq!(pay(at(0)).await, Payment::Paid);
+            store.settle(SOURCE, Try::Failed, at(1)).await.unwrap();
+        }
+        assert_eq!(pay(at(599)).await, Payment::Full { end_time: at(600) });
+        assert_eq!(store.pay([2; 32], WINDOW, at(599)).await.unwrap(), Payment::Paid, "another source");
+        assert_eq!(pay(at(600)).await, Payment::Paid, "a new window");
+        store.settle(SOURCE, Try::Failed, at(600)).await.unwrap();
+        assert_eq!((pay(at(601)).await, pay(at(601)).await), (Payment::Paid, Payment::Paid));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_try_that_is_under_way_keeps_its_place_until_it_is_settled() {
+    on_every_home(async |store| {
+        let pay = async || store.pay(SOURCE, WINDOW, NOW).await.unwrap();
+        assert_eq!((pay().await, pay().await, pay().await), (Payment::Paid, Payment::Paid, Payment::Paid));
+        assert_eq!(pay().await, Payment::Wait);
+        store.settle(SOURCE, Try::TakenBack, NOW).await.unwrap();
+        assert_eq!((pay().await, pay().await), (Payment::Paid, Payment::Wait));
+        for _ in 0..2 {
+            store.settle(SOURCE, Try::Failed, NOW).await.unwrap();
+        }
+        assert_eq!(pay().await, Payment::Wait, "one was never settled");
+        store.settle(SOURCE, Try::TakenBack, NOW).await.unwrap();
+        assert_eq!(pay().await, Payment::Paid);
+        for _ in 0..9 {
+            store.settle([9; 32], Try::TakenBack, NOW).await.unwrap();
+            store.settle([9; 32], Try::Failed, NOW).await.unwrap();
+        }
+        assert_eq!(store.pay([9; 32], WINDOW, NOW).await.unwrap(), Payment::Paid, "nothing was paid for these");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tries_paid_at_once_are_never_more_than_there_may_be() {
+    on_every_home(async |store| {
+        let mut calls = JoinSet::new();
+        for _ in 0..100 {
+            let store = Arc::clone(&store);
+            calls.spawn(async move { store.pay(SOURCE, WINDOW, NOW).await.unwrap() });
+        }
+        let paid = calls.join_all().await.into_iter().filter(|payment| *payment == Payment::Paid).count();
+        assert_eq!(paid, 3);
+    })
+    .await;
 }

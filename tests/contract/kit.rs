@@ -40,13 +40,18 @@ pub struct Bench {
 
 /// An ephemeral store that counts its calls.
 pub struct Counting {
-    inner: Memory,
+    inner: Arc<dyn Ephemeral>,
     calls: AtomicU64,
 }
 
 impl Bench {
     /// A bench with these accounts, all of which have the same password.
     pub async fn new(emails: &[&str]) -> Self {
+        Self::over(Arc::new(Memory::new(10_000)), emails).await
+    }
+
+    /// The same over an ephemeral store of the caller's.
+    pub async fn over(inner: Arc<dyn Ephemeral>, emails: &[&str]) -> Self {
         let home = temporary();
         copy(template(), home.path());
         let config = config(home.path());
@@ -54,7 +59,7 @@ impl Bench {
         let signing = SigningKeys::from_ring(&ring).unwrap();
         let hasher = Hasher::with_cost(1, CHEAP).unwrap();
         let (_, settings) = watch::channel(store.settings().await.unwrap());
-        let ephemeral = Arc::new(Counting { inner: Memory::new(10_000), calls: AtomicU64::new(0) });
+        let ephemeral = Arc::new(Counting { inner, calls: AtomicU64::new(0) });
         let kit = Kit {
             store,
             ephemeral: Arc::clone(&ephemeral) as Arc<dyn Ephemeral>,
@@ -95,9 +100,9 @@ impl Counting {
         self.calls.load(Ordering::Relaxed)
     }
 
-    fn count(&self) -> &Memory {
+    fn count(&self) -> &dyn Ephemeral {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        &self.inner
+        self.inner.as_ref()
     }
 }
 

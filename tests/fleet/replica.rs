@@ -131,6 +131,12 @@ impl Replica {
         self.twofa.clone().verify(with_token(request, token)).await.map(Response::into_inner)
     }
 
+    /// A step-up challenge.
+    pub async fn step_up(&self, token: &str) -> Result<pb::CreateChallengeResponse, Status> {
+        let request = with_token(pb::CreateChallengeRequest::default(), token);
+        self.twofa.clone().create_challenge(request).await.map(Response::into_inner)
+    }
+
     pub async fn refresh(&self, refresh_token: &str) -> Result<pb::RefreshSessionResponse, Status> {
         let request = pb::RefreshSessionRequest { refresh_token: refresh_token.to_owned() };
         self.sessions.clone().refresh_session(request).await.map(Response::into_inner)

@@ -80,7 +80,7 @@ pub fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|fault| panic!("{command:?} cannot be run ({fault}); .ci/install installs it"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Where a program is: on PATH, or where Debian keeps it off PATH.
