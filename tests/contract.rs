@@ -19,6 +19,8 @@ mod kit;
 mod redis;
 #[path = "contract/round_trips.rs"]
 mod round_trips;
+#[path = "contract/schema.rs"]
+mod schema;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "servers/mod.rs"]
 mod servers;

@@ -12,8 +12,10 @@ use crate::{
 
 /// Sources that are told apart while the ephemeral store is out of reach.
 const LOCAL_SOURCES: usize = 100_000;
-/// Tries of a source that are under way are waited for: they may all be right.
-const PAUSES: [u64; 7] = [10, 20, 40, 80, 160, 320, 640];
+/// Tries of a source that are under way are waited for: they may all be right. So often is looked again, after so long, for two
+/// seconds in all.
+const LOOKS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a source may be wrong.
 pub struct Sources {
@@ -61,13 +63,13 @@ impl Paid {
 }
 
 async fn pay(store: &dyn Ephemeral, source: SourceHash, window: SourceWindow, call: &Call) -> Result<(), Error> {
-    for pause in PAUSES {
+    for _ in 0..LOOKS {
         match store.pay(source, window, call.now).await? {
             Payment::Paid => return Ok(()),
             Payment::Full { end_time } => {
                 return Err(Refusal::RateLimited { retry_after: limit::wait(end_time, call.now) }.into());
             }
-            Payment::Wait => tokio::time::sleep(Duration::from_millis(pause)).await,
+            Payment::Wait => tokio::time::sleep(PAUSE).await,
         }
     }
     Err(Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) }.into())
