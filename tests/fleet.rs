@@ -3,6 +3,10 @@
 //! `FLEET_ROUNDS` says how often each race is run; without it, 3 times.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
+#[path = "fleet/cuts.rs"]
+mod cuts;
+#[path = "fleet/kills.rs"]
+mod kills;
 #[path = "fleet/losses.rs"]
 mod losses;
 #[path = "fleet/races.rs"]
@@ -12,3 +16,5 @@ mod replica;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "servers/mod.rs"]
 mod servers;
+#[path = "fleet/stories.rs"]
+mod stories;

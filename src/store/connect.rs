@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement, sqlx::sqlite::SqliteConnectOptions,
@@ -175,7 +175,11 @@ async fn open_server(address: &DatabaseAddress, purpose: Use) -> anyhow::Result<
 }
 
 async fn connect(address: &DatabaseAddress, options: ConnectOptions) -> anyhow::Result<DatabaseConnection> {
-    Box::pin(Database::connect(options)).await.with_context(|| match address {
+    // Told by its words alone: its causes repeat them.
+    let opened = Box::pin(Database::connect(options)).await.map_err(|fault| {
+        if dialect::is_silence(&fault) { anyhow!("nobody answers there") } else { anyhow!("{fault}") }
+    });
+    opened.with_context(|| match address {
         DatabaseAddress::Sqlite(path) => format!("cannot open the database {}", path.display()),
         DatabaseAddress::Postgres(_) | DatabaseAddress::Mysql(_) => {
             "cannot open the database server of database.url; remedy: see that it runs, that the database is made, and that user \

@@ -170,6 +170,14 @@ pub(super) enum Meaning {
     Fault,
 }
 
+/// Whether nobody has answered for so long that it was given up.
+pub(super) fn is_silence(fault: &DbErr) -> bool {
+    let DbErr::Conn(RuntimeErr::SqlxError(cause)) = fault else {
+        return false;
+    };
+    matches!(cause.as_ref(), sqlx::Error::PoolTimedOut)
+}
+
 pub(super) fn meaning(fault: &DbErr) -> Meaning {
     let (DbErr::Conn(RuntimeErr::SqlxError(cause))
     | DbErr::Exec(RuntimeErr::SqlxError(cause))

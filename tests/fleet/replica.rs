@@ -10,6 +10,7 @@ use std::{
 use countersign::wire::pb::{
     self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient,
 };
+use sea_orm::{ConnectionTrait, Database, Statement};
 use tonic::{Request, Response, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
@@ -76,6 +77,15 @@ impl Fleet {
         let command = self.command(&["user", "add", "--email", email]);
         let output = command.stdin(fs::File::open(&input).unwrap()).stdout(Stdio::piped()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What a query of one number finds in the database.
+    pub async fn count(&self, query: &str) -> i64 {
+        let database = Database::connect(&self.database).await.unwrap();
+        let statement = Statement::from_string(database.get_database_backend(), query);
+        let row = database.query_one_raw(statement).await.unwrap().unwrap();
+        database.close().await.unwrap();
+        row.try_get_by_index(0).unwrap()
     }
 
     /// Starts a replica and waits until it is well.
@@ -147,6 +157,16 @@ impl Replica {
         self.twofa.clone().get_two_fa_status(request).await.map(Response::into_inner)
     }
 
+    pub async fn disable(&self, token: &str, code: &str) -> Result<pb::DisableResponse, Status> {
+        let request = pb::DisableRequest { code: code.to_owned(), ..pb::DisableRequest::default() };
+        self.twofa.clone().disable(with_token(request, token)).await.map(Response::into_inner)
+    }
+
+    pub async fn generate(&self, token: &str, code: &str) -> Result<pb::GenerateBackupCodesResponse, Status> {
+        let request = pb::GenerateBackupCodesRequest { code: code.to_owned(), ..Default::default() };
+        self.twofa.clone().generate_backup_codes(with_token(request, token)).await.map(Response::into_inner)
+    }
+
     pub async fn is_good(&self, access_token: &str) -> Result<bool, Status> {
         let request = pb::ValidateAccessTokenRequest { access_token: access_token.to_owned() };
         let answer = self.sessions.clone().validate_access_token(request).await?;
@@ -155,10 +175,14 @@ impl Replica {
 
     /// Signs a user in and enrols an authenticator.
     pub async fn enrol(&self, email: &str) -> Enrolled {
+        self.enrol_by(email, unix_seconds()).await
+    }
+
+    /// The same, confirmed by the code of another time.
+    pub async fn enrol_by(&self, email: &str, confirmed: u64) -> Enrolled {
         let signed_in = self.local_auth(email).await.unwrap();
         let enabled = self.enable(&signed_in.access_token).await.unwrap();
         let app = totp_rs::Totp::from_url(&enabled.otpauth_uri).unwrap();
-        let confirmed = unix_seconds();
         let code = app.generate(confirmed).to_string();
         let session = self.verify(&signed_in.access_token, &enabled.challenge_id, &code).await.unwrap();
         let (email, backup_codes) = (email.to_owned(), session.backup_codes.clone());

@@ -2,5 +2,6 @@
 //! ended with the process that started them.
 
 pub mod process;
+pub mod proxy;
 pub mod redis;
 pub mod sql;

@@ -112,6 +112,12 @@ impl Sql {
         format!("{}://{}:{PASSWORD}@127.0.0.1:{port}/{database}", self.scheme, self.user)
     }
 
+    /// The same without TLS, so that a proxy can read along.
+    pub fn url_in_clear(&self, port: u16, database: &str) -> String {
+        let clear = if self.is_postgres() { "sslmode=disable" } else { "ssl-mode=DISABLED" };
+        format!("{}?{clear}", self.url_by(port, database))
+    }
+
     /// The URL of the database that is always there.
     pub fn admin_url(&self) -> String {
         self.url(if self.is_postgres() { "postgres" } else { "mysql" })

@@ -82,7 +82,7 @@ impl Health {
             let found = Found { database, ephemeral: ephemeral.is_some() };
             // Those who watch are told of changes alone.
             if told.replace(found) != Some(found) {
-                tracing::info!(database = found.database, ephemeral = found.ephemeral, "health: what answers");
+                tell(found);
                 self.set(&FOLLOW_DATABASE, found.database).await;
                 self.set(&FOLLOW_BOTH, found.database && found.ephemeral).await;
             }
@@ -100,6 +100,15 @@ impl Health {
         for service in services {
             self.0.set_service_status(service, status).await;
         }
+    }
+}
+
+fn tell(found: Found) {
+    let Found { database, ephemeral } = found;
+    if database && ephemeral {
+        tracing::info!("both stores answer: SERVING");
+    } else {
+        tracing::warn!(database, ephemeral, "a store does not answer: NOT_SERVING; see database.url and redis.url");
     }
 }
 

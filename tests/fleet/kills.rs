@@ -1,0 +1,179 @@
+//! A replica is killed between any two things that it says to its database; what is there after the next start is whole.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tonic::Status;
+
+use crate::{
+    replica::{Enrolled, Fleet, Replica, rounds},
+    servers::{
+        proxy::{Fate, Proxy},
+        redis,
+        sql::Sql,
+    },
+    stories,
+};
+
+/// Connections of health, which talk whenever they like.
+const PULSE: &[&str] = &["clock_timestamp()", "UNIX_TIMESTAMP(NOW(3))"];
+
+/// A database, and what stands before it.
+pub struct Stage {
+    fleet: Fleet,
+    proxy: Proxy,
+    url: String,
+    users: AtomicU32,
+}
+
+/// What is done while the replica is killed.
+pub trait Story {
+    /// What the user has in hand before.
+    type Hand;
+    /// What the user is given.
+    type Answer;
+
+    async fn prepare(stage: &Stage, replica: &Replica) -> Self::Hand;
+
+    async fn act(replica: &Replica, hand: &Self::Hand) -> Result<Self::Answer, Status>;
+
+    /// Checks what is there now. The answer is of use when it was given before the end.
+    async fn check(stage: &Stage, replica: &Replica, hand: Self::Hand, answer: Result<Self::Answer, Status>);
+}
+
+impl Stage {
+    fn new(sql: &Sql) -> Self {
+        let url = sql.new_database();
+        let proxy = Proxy::before(sql.server.port, PULSE);
+        let behind = sql.url_in_clear(proxy.port, url.rsplit('/').next().unwrap());
+        Self { fleet: Fleet::new(&url, &redis::shared_url()), proxy, url: behind, users: AtomicU32::new(0) }
+    }
+
+    async fn replica(&self) -> Replica {
+        self.fleet.replica_with(&[format!("database.url={}", self.url)]).await
+    }
+
+    /// The address of a new user.
+    pub fn user(&self) -> String {
+        let email = format!("user{}@example.com", self.users.fetch_add(1, Ordering::Relaxed));
+        self.fleet.add_user(&email);
+        email
+    }
+
+    /// How many rows there are of a user.
+    pub async fn rows(&self, table: &str, email: &str, condition: &str) -> i64 {
+        let owner = if table == "audit_events" { "subject_id" } else { "user_id" };
+        // E-mail addresses are kept as bytes, whose literals differ.
+        let hex: String = email.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let bytes = if self.url.starts_with("postgres") { format!("'\\x{hex}'") } else { format!("x'{hex}'") };
+        let users = format!("SELECT id FROM users WHERE email_canonical = {bytes}");
+        self.fleet.count(&format!("SELECT count(*) FROM {table} WHERE {owner} IN ({users}) AND {condition}")).await
+    }
+
+    /// How many authenticators and sets of backup codes a user has.
+    pub async fn factors(&self, email: &str) -> (i64, i64) {
+        let [app, set] = ["method = 'totp'", "method = 'backup_code'"];
+        (self.rows("factors", email, app).await, self.rows("factors", email, set).await)
+    }
+
+    /// The failures of a method that are counted.
+    pub async fn failures(&self, email: &str, key: &str, at_least: u32) -> bool {
+        self.rows("factor_failures", email, &format!("failure_key = '{key}' AND failures >= {at_least}")).await == 1
+    }
+
+    /// A user who has an authenticator and has been wrong with a method once.
+    pub async fn user_who_was_wrong(&self, replica: &Replica, code: &str) -> (Enrolled, String) {
+        let user = replica.enrol(&self.user()).await;
+        let challenge_id = replica.local_auth(&user.email).await.unwrap().challenge_id;
+        replica.verify("", &challenge_id, code).await.unwrap_err();
+        (user, challenge_id)
+    }
+}
+
+/// Tells a story to its end or to the kill; answers whether it was killed.
+async fn tell<S: Story>(stage: &Stage, replica: &mut Replica, n: usize, fate: Fate) -> bool {
+    let hand = S::prepare(stage, replica).await;
+    let mut stopped = stage.proxy.stop_at(n, fate);
+    let (answer, is_killed) = {
+        let mut act = std::pin::pin!(S::act(replica, &hand));
+        tokio::select! {
+            biased;
+            _ = &mut stopped => {
+                replica.process.signal("KILL");
+                (act.await, true)
+            }
+            answer = &mut act => (answer, false),
+        }
+    };
+    if is_killed {
+        replica.process.kill();
+        stage.proxy.reset();
+        *replica = stage.replica().await;
+    } else {
+        stage.proxy.pass();
+    }
+    S::check(stage, replica, hand, answer).await;
+    is_killed
+}
+
+/// Tells a story again and again, each time with the kill at the next place, until there is none. Without the server's answer to
+/// one chunk is as good as without the next, so half of the places cover every gap; long runs take all.
+async fn kill_everywhere<S: Story>(sql: &Sql) {
+    let stage = Stage::new(sql);
+    let mut replica = stage.replica().await;
+    let step = if rounds() > 3 { 1 } else { 2 };
+    let mut n = 1;
+    while tell::<S>(&stage, &mut replica, n, Fate::Lost).await {
+        tell::<S>(&stage, &mut replica, n, Fate::Delivered).await;
+        n += step;
+    }
+    assert!(n > 4, "the replica says more than that to its database");
+    // The last one may have been stepped over.
+    tell::<S>(&stage, &mut replica, n - 1, Fate::Delivered).await;
+}
+
+async fn on_databases<S: Story>() {
+    kill_everywhere::<S>(Sql::shared_postgres()).await;
+    if rounds() > 3 {
+        kill_everywhere::<S>(Sql::shared_mariadb()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enrolment_that_is_killed_is_whole_or_was_not() {
+    on_databases::<stories::Enrol>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_by_authenticator_that_is_killed_uses_its_code_at_most_once() {
+    on_databases::<stories::SignInByApp>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_by_backup_code_that_is_killed_uses_its_code_at_most_once() {
+    on_databases::<stories::SignInByBackupCode>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_code_whose_answer_was_given_is_counted_whatever_is_killed() {
+    on_databases::<stories::WrongCode>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_factor_whose_removal_is_killed_is_there_with_its_backup_codes_or_gone_with_them() {
+    on_databases::<stories::Disable>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_backup_codes_whose_making_is_killed_work_or_the_old_ones_do() {
+    on_databases::<stories::Regenerate>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_is_killed_leaves_a_token_that_works() {
+    on_databases::<stories::Refresh>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_end_is_killed_is_ended_or_not_but_never_half() {
+    on_databases::<stories::End>().await;
+}
