@@ -187,6 +187,19 @@ fn the_code_keeps_to_the_map() {
 }
 
 #[test]
+fn what_tells_databases_apart_stands_in_one_place() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let found: Vec<_> = rust_files("src")
+        .into_iter()
+        .filter(|path| {
+            ["DbBackend::", "DatabaseBackend::"].iter().any(|word| fs::read_to_string(path).unwrap().contains(word))
+        })
+        .map(|path| path.strip_prefix(&source).unwrap().display().to_string())
+        .collect();
+    assert_eq!(found, ["store/dialect.rs"]);
+}
+
+#[test]
 fn every_file_says_in_its_first_line_what_it_is_and_is_short() {
     let mut problems = Vec::new();
     for path in

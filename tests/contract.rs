@@ -26,3 +26,5 @@ mod schema;
 mod servers;
 #[path = "contract/store.rs"]
 mod store;
+#[path = "contract/tls.rs"]
+mod tls;

@@ -21,6 +21,8 @@ async fn an_account_is_found_by_every_way_to_write_its_address_and_is_there_once
         let alice = account("Josée@Example.com");
         assert_eq!(add(&store, &alice).await, Swap::Done);
         assert_eq!(add(&store, &account("jose\u{301}e@example.COM ")).await, Swap::Stale);
+        assert_eq!(add(&store, &account("user@bücher.example")).await, Swap::Done);
+        assert_eq!(add(&store, &account(" USER@xn--bcher-kva.EXAMPLE\t")).await, Swap::Stale);
         let found = store.find_account_by_email(&Email::parse("JOSÉE@example.com").unwrap()).await.unwrap().unwrap();
         assert_eq!((found.id, found.email.typed(), found.role), (alice.id, "Josée@Example.com", Role::User));
         assert_eq!(found.password_hash.unwrap().expose(), "$argon2id$");
@@ -101,6 +103,31 @@ async fn a_backup_code_is_spent_by_its_own_bit_once() {
         assert_eq!(tx.delete_factor(UserId::new(NOW), id).await.unwrap(), Swap::Stale, "somebody else's");
         assert_eq!(tx.delete_factor(alice.id, id).await.unwrap(), Swap::Done);
         assert_eq!(tx.delete_factor(alice.id, id).await.unwrap(), Swap::Stale);
+        tx.commit().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_to_what_is_there_already_is_done_and_not_stale() {
+    on_every_home(async |store| {
+        let end = NOW.plus(Duration::from_secs(1000));
+        let proof = Proof { auth_time: NOW, amr: Amr::password(), acr: Acr::One };
+        let session = Session {
+            id: SessionId::new(NOW),
+            user: UserId::new(NOW),
+            proof: proof.clone(),
+            idle_end_time: end,
+            end_time: end,
+        };
+        let id = session.id;
+        let tx = store.begin().await.unwrap();
+        let new = NewSession { session, family_hash: [1; 32], refresh_hash: [2; 32] };
+        tx.insert_session(&new, &Origin::command_line(), NOW).await.unwrap();
+        // MySQL would count rows that change, unless it is asked for those that are found.
+        assert_eq!(tx.save_proof(id, &proof).await.unwrap(), Swap::Done);
+        assert_eq!(tx.save_proof(id, &proof).await.unwrap(), Swap::Done);
+        assert_eq!(tx.save_proof(SessionId::new(NOW), &proof).await.unwrap(), Swap::Stale);
         tx.commit().await.unwrap();
     })
     .await;

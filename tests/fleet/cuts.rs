@@ -269,3 +269,26 @@ async fn a_slow_database_changes_no_answer() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_whose_rows_are_locked_uses_no_probe_up() {
+    on_each_database(async |behind| {
+        let (two, one) = behind.people().await;
+        let lock = behind.fleet.lock_users().await;
+        let calls = (0..24).map(async |_| reason(&behind.replica.local_auth("one@example.com").await));
+        let probes = async {
+            for _ in 0..20 {
+                for service in ["", "countersign.v1.TwoFaService", "liveness"] {
+                    assert!(behind.replica.serves(service).await, "{service}");
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let (answers, ()) = tokio::join!(futures_util::future::join_all(calls), probes);
+        assert!(answers.iter().all(|reason| reason != "OK" && reason != "INTERNAL"), "{answers:?}");
+        drop(lock);
+        until("all works again", SOON, async || behind.replica.status(&one.access_token).await.is_ok()).await;
+        assert!(behind.replica.is_good(&two.session.access_token).await.unwrap());
+    })
+    .await;
+}

@@ -10,7 +10,7 @@ use std::{
 use countersign::wire::pb::{
     self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient,
 };
-use sea_orm::{ConnectionTrait, Database, Statement};
+use sea_orm::{ConnectionTrait, Database, DatabaseTransaction, Statement, TransactionTrait};
 use tonic::{Request, Response, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
@@ -77,6 +77,14 @@ impl Fleet {
         let command = self.command(&["user", "add", "--email", email]);
         let output = command.stdin(fs::File::open(&input).unwrap()).stdout(Stdio::piped()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Locks every account until it is dropped.
+    pub async fn lock_users(&self) -> DatabaseTransaction {
+        let tx = Database::connect(&self.database).await.unwrap().begin().await.unwrap();
+        let query = Statement::from_string(tx.get_database_backend(), "SELECT id FROM users FOR UPDATE");
+        tx.query_all_raw(query).await.unwrap();
+        tx
     }
 
     /// What a query of one number finds in the database.

@@ -102,11 +102,18 @@ pub fn home(name: &str, user: Option<&str>) -> PathBuf {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let home = own_place().join(format!("{name}-{number}"));
     fs::create_dir(&home).unwrap();
-    if let Some(user) = user.filter(|_| is_root()) {
-        let id = |flag| run(Command::new("id").args([flag, user])).trim().parse().unwrap();
-        chown(&home, Some(id("-u")), Some(id("-g"))).unwrap();
+    if let Some(user) = user {
+        give(&home, user);
     }
     home
+}
+
+/// Gives a file to a user when this process is root's.
+pub fn give(path: &Path, user: &str) {
+    if is_root() {
+        let id = |flag| run(Command::new("id").args([flag, user])).trim().parse().unwrap();
+        chown(path, Some(id("-u")), Some(id("-g"))).unwrap();
+    }
 }
 
 /// Free a moment ago, and not handed out to anybody else by this process.

@@ -7,7 +7,10 @@ use std::{
     sync::OnceLock,
 };
 
-use super::process::{Server, free_port, home, program, run};
+use super::{
+    certificates::certificates,
+    process::{Server, free_port, home, program, run},
+};
 
 /// A server, with what it is reached by.
 pub struct Redis {
@@ -156,19 +159,4 @@ fn common(home: &Path) -> Vec<String> {
 
 fn cli(port: u16, words: &[&str]) -> String {
     run(Command::new(program("redis-cli")).args(["-p", &port.to_string()]).args(words))
-}
-
-/// An authority, and a certificate for localhost with its key.
-fn certificates(home: &Path) -> (PathBuf, PathBuf, PathBuf) {
-    let file = |name: &str| home.join(name);
-    let openssl = |words: &[&str]| run(Command::new("openssl").args(words).current_dir(home));
-    let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    let ca = ["req", "-x509", "-days", "2", "-subj", "/CN=Test authority", "-keyout", "ca.key", "-out", "ca.pem"];
-    openssl(&[&ca[..], &new_key[..]].concat());
-    let request = ["req", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"];
-    openssl(&[&request[..], &new_key[..]].concat());
-    fs::write(file("extensions"), "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n").unwrap();
-    let sign = ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
-    openssl(&[&sign[..], &["-days", "2", "-extfile", "extensions", "-out", "server.pem"]].concat());
-    (file("ca.pem"), file("server.pem"), file("server.key"))
 }

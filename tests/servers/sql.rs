@@ -1,7 +1,7 @@
 //! PostgreSQL and MariaDB. What is written need not outlast a power cut here, so nothing waits for a disk.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         OnceLock,
@@ -9,9 +9,13 @@ use std::{
     },
 };
 
-use super::process::{Server, free_port, home, program, run};
+use super::{
+    certificates::certificates,
+    process::{Server, free_port, give, home, program, run},
+};
 
 const PASSWORD: &str = "a-password-of-tests";
+const POSTGRES: &str = "postgres";
 
 /// A database server.
 pub struct Sql {
@@ -23,26 +27,52 @@ pub struct Sql {
 impl Sql {
     /// A PostgreSQL server.
     pub fn postgres() -> Self {
-        const USER: &str = "postgres";
-        let (home, port) = (home("postgres", Some(USER)), free_port());
+        Self::postgres_with(&[])
+    }
+
+    /// One that speaks TLS; answers the certificate of its authority too.
+    pub fn postgres_with_tls() -> (Self, PathBuf) {
+        let (ca, certificate, key) = certificates(&home("postgres-tls", None));
+        for file in [&certificate, &key] {
+            give(file, POSTGRES);
+        }
+        let files = [format!("ssl_cert_file={}", certificate.display()), format!("ssl_key_file={}", key.display())];
+        (Self::postgres_with(&["ssl=on", &files[0], &files[1]]), ca)
+    }
+
+    fn postgres_with(settings: &[&str]) -> Self {
+        let (home, port) = (home("postgres", Some(POSTGRES)), free_port());
         let data = home.join("data");
         let password = home.join("password");
         std::fs::write(&password, PASSWORD).unwrap();
         let mut initdb = Command::new(program("initdb"));
         initdb.args(["--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=password"]);
-        as_user(initdb.arg("--pwfile").arg(&password).arg("-D").arg(&data), USER);
-        let server =
-            Server::start(&program("postgres"), &postgres_arguments(&data, &home, port), Some(USER), &home, port);
+        as_user(initdb.arg("--pwfile").arg(&password).arg("-D").arg(&data), POSTGRES);
+        let mut arguments = postgres_arguments(&data, &home, port);
+        arguments.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
+        let server = Server::start(&program("postgres"), &arguments, Some(POSTGRES), &home, port);
         Self { server, scheme: "postgres", user: "postgres" }
     }
 
     /// A MariaDB server.
     pub fn mariadb() -> Self {
+        Self::mariadb_with(&[])
+    }
+
+    /// One that speaks TLS; answers the certificate of its authority too.
+    pub fn mariadb_with_tls() -> (Self, PathBuf) {
+        let (ca, certificate, key) = certificates(&home("mariadb-tls", None));
+        let options = [format!("--ssl-cert={}", certificate.display()), format!("--ssl-key={}", key.display())];
+        (Self::mariadb_with(&options), ca)
+    }
+
+    fn mariadb_with(options: &[String]) -> Self {
         let (home, port) = (home("mariadb", None), free_port());
         let mut install = Command::new(program("mariadb-install-db"));
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         run(install.arg(format!("--datadir={}", home.join("data").display())).arg("--user=root"));
-        let server = Server::start(&program("mariadbd"), &mariadb_arguments(&home, port), None, &home, port);
+        let arguments = [&mariadb_arguments(&home, port), options].concat();
+        let server = Server::start(&program("mariadbd"), &arguments, None, &home, port);
         let sql = Self { server, scheme: "mysql", user: "tests" };
         sql.run(&format!("CREATE USER tests@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO tests@'%'"));
         sql
@@ -125,18 +155,6 @@ impl Sql {
 
     pub fn is_postgres(&self) -> bool {
         self.scheme == "postgres"
-    }
-
-    /// Starts the server again after it was ended, at the same place.
-    pub fn start_again(&mut self) {
-        let (home, port) = (self.server.home.clone(), self.server.port);
-        self.server = if self.is_postgres() {
-            let _ = std::fs::remove_file(home.join("data/postmaster.pid"));
-            let arguments = postgres_arguments(&home.join("data"), &home, port);
-            Server::start(&program("postgres"), &arguments, Some("postgres"), &home, port)
-        } else {
-            Server::start(&program("mariadbd"), &mariadb_arguments(&home, port), None, &home, port)
-        };
     }
 }
 

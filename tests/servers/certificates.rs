@@ -1,0 +1,24 @@
+//! Certificates of an authority of the tests' own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::process::run;
+
+/// An authority, and a certificate for localhost with its key.
+pub fn certificates(home: &Path) -> (PathBuf, PathBuf, PathBuf) {
+    let file = |name: &str| home.join(name);
+    let openssl = |words: &[&str]| run(Command::new("openssl").args(words).current_dir(home));
+    let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let ca = ["req", "-x509", "-days", "2", "-subj", "/CN=Test authority", "-keyout", "ca.key", "-out", "ca.pem"];
+    openssl(&[&ca[..], &new_key[..]].concat());
+    let request = ["req", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"];
+    openssl(&[&request[..], &new_key[..]].concat());
+    fs::write(file("extensions"), "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n").unwrap();
+    let sign = ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+    openssl(&[&sign[..], &["-days", "2", "-extfile", "extensions", "-out", "server.pem"]].concat());
+    (file("ca.pem"), file("server.pem"), file("server.key"))
+}
