@@ -10,6 +10,8 @@ use crate::{
 };
 
 const CALLS: usize = 200;
+/// On a busy machine some of so many calls wait in vain for a connection. They are let in nowhere, and say so.
+const BUSY: &str = "STORE_UNAVAILABLE";
 
 /// Runs a story with three replicas on each database.
 async fn on_each_database(story: impl AsyncFn(&Fleet, &[Replica])) {
@@ -50,7 +52,9 @@ async fn one_authenticator_code_over_five_challenges_and_three_replicas_works_on
             let counts = answers(replicas, &user, 5, &user.next_code()).await;
             assert_eq!(counts.get("OK"), Some(&1), "{counts:?}");
             assert!(
-                counts.keys().all(|reason| ["OK", "INVALID_CODE", "CHALLENGE_EXPIRED"].contains(&reason.as_str())),
+                counts
+                    .keys()
+                    .all(|reason| ["OK", "INVALID_CODE", "CHALLENGE_EXPIRED", BUSY].contains(&reason.as_str())),
                 "{counts:?}"
             );
         }
@@ -91,6 +95,7 @@ async fn one_refresh_token_over_three_replicas_has_one_successor() {
                 let key = answer.unwrap_or_else(|status| reason::<()>(&Err(status)));
                 *successors.entry(key).or_insert(0) += 1;
             }
+            successors.remove(BUSY);
             assert_eq!(successors.len(), 1, "{successors:?}");
             let successor = successors.into_keys().next().unwrap();
             assert_ne!(successor, signed_in.refresh_token);
