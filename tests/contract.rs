@@ -24,6 +24,8 @@ mod schema;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "servers/mod.rs"]
 mod servers;
+#[path = "contract/sources.rs"]
+mod sources;
 #[path = "contract/store.rs"]
 mod store;
 #[path = "contract/tls.rs"]

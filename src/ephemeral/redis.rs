@@ -1,133 +1,161 @@
-//! Redis: what replicas share. Each step is one script on one key, so that it is atomic, and works on a cluster.
+//! Redis: one store for every replica. Each step is one script on one key, so that nothing comes between what it reads and what
+//! it writes.
 
+mod address;
 mod link;
 
-use ::redis::Script;
+use ::redis::{FromRedisValue, Script};
 use async_trait::async_trait;
 
+use self::{address::Address, link::Link};
 use super::{EntryHash, Ephemeral, Kind, NewEntry, Payment, Shelf, SourceHash, SourceWindow, Taken, Try};
 use crate::{clock::Timestamp, config, error::Error};
-use link::Link;
 
-/// Redis, as one server, sentinels or a cluster.
+/// A store in Redis.
 pub struct Redis {
-    link: Link,
     key_prefix: String,
+    link: Link,
     scripts: Scripts,
 }
 
 struct Scripts {
-    open: Script,
-    take: Script,
-    take_newest: Script,
-    find: Script,
-    give_back: Script,
-    close: Script,
-    pay: Script,
-    settle: Script,
+    open: Step,
+    take: Step,
+    find: Step,
+    take_newest: Step,
+    give_back: Step,
+    close: Step,
+    pay: Step,
+    settle: Step,
 }
 
-/// Hash, sealed content, attempts left, end time.
-type TakenReply = Option<(Vec<u8>, Vec<u8>, u32, i64)>;
+/// A script and its hash, which is what it is called by once the server knows it.
+struct Step {
+    code: &'static str,
+    hash: String,
+}
+
+/// What a script answers of an entry: its hash, its sealed content, the attempts left and its end time.
+type Answer = Option<(Vec<u8>, Vec<u8>, u32, i64)>;
 
 impl Redis {
-    /// A store at this address. It connects when it is first used, so that a service starts while Redis is away.
+    /// A store in the Redis that is configured. It connects when it is first used, so that the service starts without.
     pub fn new(config: &config::Redis) -> anyhow::Result<Self> {
-        let scripts = Scripts {
-            open: Script::new(include_str!("redis/open.lua")),
-            take: Script::new(include_str!("redis/take.lua")),
-            take_newest: Script::new(include_str!("redis/take_newest.lua")),
-            find: Script::new(include_str!("redis/find.lua")),
-            give_back: Script::new(include_str!("redis/give_back.lua")),
-            close: Script::new(include_str!("redis/close.lua")),
-            pay: Script::new(include_str!("redis/pay.lua")),
-            settle: Script::new(include_str!("redis/settle.lua")),
-        };
-        Ok(Self { link: Link::new(config)?, key_prefix: config.key_prefix.clone(), scripts })
+        let link = Link::new(Address::read(config)?);
+        Ok(Self { key_prefix: config.key_prefix.clone(), link, scripts: Scripts::new() })
     }
 
-    /// Everything that a user has open lies under one key.
-    fn shelf(&self, shelf: &Shelf) -> String {
-        format!("{}shelf:{{{}}}", self.key_prefix, hex(shelf))
+    fn shelf(&self, shelf: Shelf) -> String {
+        // What stands in braces says which node of a cluster has the key.
+        format!("{}{{{}}}", self.key_prefix, hex(&shelf))
     }
 
-    fn source(&self, source: &SourceHash) -> String {
-        format!("{}source:{{{}}}", self.key_prefix, hex(source))
+    fn source(&self, source: SourceHash) -> String {
+        format!("{}source:{{{}}}", self.key_prefix, hex(&source))
+    }
+
+    async fn run<T: FromRedisValue>(&self, step: &Step, key: &str, args: &[&[u8]]) -> Result<T, Error> {
+        Ok(self.link.run(step, key, args).await?)
     }
 }
 
 #[async_trait]
 impl Ephemeral for Redis {
     async fn open(&self, shelf: Shelf, entry: NewEntry, now: Timestamp) -> Result<(), Error> {
-        let mut call = self.scripts.open.key(self.shelf(&shelf));
-        call.arg(now.millis()).arg(&entry.hash[..]).arg(entry.kind.name).arg(entry.kind.capacity);
-        call.arg(entry.attempts).arg(entry.end_time.millis()).arg(entry.sealed);
-        self.link.run(&call).await
+        let args: [&[u8]; 7] = [
+            &millis(now),
+            &entry.hash,
+            entry.kind.name.as_bytes(),
+            &number(entry.kind.capacity),
+            &number(entry.attempts),
+            &millis(entry.end_time),
+            &entry.sealed,
+        ];
+        self.run(&self.scripts.open, &self.shelf(shelf), &args).await
     }
 
     async fn take(&self, shelf: Shelf, hash: EntryHash, now: Timestamp) -> Result<Option<Taken>, Error> {
-        let mut call = self.scripts.take.key(self.shelf(&shelf));
-        call.arg(now.millis()).arg(&hash[..]);
-        taken(self.link.run(&call).await?)
+        taken(self.run(&self.scripts.take, &self.shelf(shelf), &[&millis(now), &hash]).await?)
     }
 
     async fn find(&self, shelf: Shelf, hash: EntryHash, now: Timestamp) -> Result<Option<Taken>, Error> {
-        let mut call = self.scripts.find.key(self.shelf(&shelf));
-        call.arg(now.millis()).arg(&hash[..]);
-        taken(self.link.run(&call).await?)
+        taken(self.run(&self.scripts.find, &self.shelf(shelf), &[&millis(now), &hash]).await?)
     }
 
     async fn take_newest(&self, shelf: Shelf, kind: Kind, now: Timestamp) -> Result<Option<Taken>, Error> {
-        let mut call = self.scripts.take_newest.key(self.shelf(&shelf));
-        call.arg(now.millis()).arg(kind.name);
-        taken(self.link.run(&call).await?)
+        let args: [&[u8]; 2] = [&millis(now), kind.name.as_bytes()];
+        taken(self.run(&self.scripts.take_newest, &self.shelf(shelf), &args).await?)
     }
 
     async fn give_back(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error> {
-        let mut call = self.scripts.give_back.key(self.shelf(&shelf));
-        call.arg(&hash[..]);
-        self.link.run(&call).await
+        self.run(&self.scripts.give_back, &self.shelf(shelf), &[&hash]).await
     }
 
     async fn close(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error> {
-        let mut call = self.scripts.close.key(self.shelf(&shelf));
-        call.arg(&hash[..]);
-        self.link.run(&call).await
+        self.run(&self.scripts.close, &self.shelf(shelf), &[&hash]).await
     }
 
     async fn pay(&self, source: SourceHash, window: SourceWindow, now: Timestamp) -> Result<Payment, Error> {
-        let span = i64::try_from(window.span.as_millis()).unwrap_or(i64::MAX);
-        let mut call = self.scripts.pay.key(self.source(&source));
-        call.arg(now.millis()).arg(window.capacity).arg(span);
-        Ok(match self.link.run::<i64>(&call).await? {
-            0 => Payment::Paid,
-            1 => Payment::Wait,
-            end_time => Payment::Full { end_time: Timestamp::from_millis(end_time) },
-        })
+        let args: [&[u8]; 3] = [&millis(now), &number(window.capacity), &millis(now.plus(window.span))];
+        let (outcome, end_time): (u8, i64) = self.run(&self.scripts.pay, &self.source(source), &args).await?;
+        match outcome {
+            0 => Ok(Payment::Paid),
+            1 => Ok(Payment::Wait),
+            2 => Ok(Payment::Full { end_time: Timestamp::from_millis(end_time) }),
+            _ => Err(link::outage("a script's answer cannot be read").into()),
+        }
     }
 
     async fn settle(&self, source: SourceHash, ended: Try, now: Timestamp) -> Result<(), Error> {
-        let mut call = self.scripts.settle.key(self.source(&source));
-        call.arg(now.millis()).arg(u32::from(ended == Try::Failed));
-        self.link.run(&call).await
+        let failures = number(u8::from(ended == Try::Failed));
+        self.run(&self.scripts.settle, &self.source(source), &[&millis(now), &failures]).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.link.ping().await
+        Ok(self.link.ping().await?)
     }
 
     async fn sweep(&self, _: Timestamp) -> Result<(), Error> {
-        // Redis does it.
+        // The keys have a time to live.
         Ok(())
     }
 }
 
-fn taken(reply: TakenReply) -> Result<Option<Taken>, Error> {
-    let Some((hash, sealed, attempts_left, end_time)) = reply else {
+impl Scripts {
+    fn new() -> Self {
+        Self {
+            open: Step::new(include_str!("redis/open.lua")),
+            take: Step::new(include_str!("redis/take.lua")),
+            find: Step::new(include_str!("redis/find.lua")),
+            take_newest: Step::new(include_str!("redis/take_newest.lua")),
+            give_back: Step::new(include_str!("redis/give_back.lua")),
+            close: Step::new(include_str!("redis/close.lua")),
+            pay: Step::new(include_str!("redis/pay.lua")),
+            settle: Step::new(include_str!("redis/settle.lua")),
+        }
+    }
+}
+
+impl Step {
+    fn new(code: &'static str) -> Self {
+        Self { code, hash: Script::new(code).get_hash().to_owned() }
+    }
+}
+
+fn taken(answer: Answer) -> Result<Option<Taken>, Error> {
+    let Some((hash, sealed, attempts_left, end_time)) = answer else {
         return Ok(None);
     };
-    let hash = hash.try_into().map_err(|_| anyhow::anyhow!("Redis answers a hash that is not 32 bytes"))?;
+    let hash = hash.try_into().map_err(|_| link::outage("a script's answer cannot be read"))?;
     Ok(Some(Taken { hash, sealed, attempts_left, end_time: Timestamp::from_millis(end_time) }))
+}
+
+fn millis(time: Timestamp) -> Vec<u8> {
+    number(time.millis())
+}
+
+fn number(number: impl ToString) -> Vec<u8> {
+    number.to_string().into_bytes()
 }
 
 fn hex(bytes: &[u8]) -> String {

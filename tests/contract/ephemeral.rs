@@ -1,16 +1,10 @@
 //! What an ephemeral store promises.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use countersign::{
     clock::Timestamp,
-    ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Payment, Shelf, SourceWindow, Try},
+    ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Shelf},
     error::{Error, Refusal},
 };
 use tokio::task::JoinSet;
@@ -33,11 +27,9 @@ pub fn hash(name: u8) -> EntryHash {
 }
 
 /// Runs a promise on every home.
-async fn on_every_home<F: Future<Output = ()>>(promise: impl Fn(Arc<dyn Ephemeral>) -> F) {
+pub async fn on_every_home<F: Future<Output = ()>>(promise: impl Fn(Arc<dyn Ephemeral>) -> F) {
     promise(Arc::new(Memory::new(1000))).await;
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let prefix = format!("redis.key_prefix=promise-{}:", NUMBER.fetch_add(1, Ordering::Relaxed));
-    promise(Arc::new(redis::store(&servers::redis::shared_url(), &[prefix]))).await;
+    promise(Arc::new(redis::store(&servers::redis::url(servers::redis::shared())))).await;
 }
 
 #[tokio::test]
@@ -91,6 +83,55 @@ async fn a_full_shelf_lets_the_oldest_of_the_kind_die() {
         assert!(store.take(SHELF, hash(1), NOW).await.unwrap().is_none());
         for name in [2, 3, 4, 9] {
             assert!(store.take(SHELF, hash(name), NOW).await.unwrap().is_some(), "{name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_has_ended_or_is_opened_again_takes_no_place() {
+    on_every_home(async |store| {
+        let short = NewEntry { end_time: NOW.plus(Duration::from_secs(1)), ..entry(LOGIN, 1, 5) };
+        store.open(SHELF, short, NOW).await.unwrap();
+        store.open(SHELF, entry(LOGIN, 2, 5), NOW).await.unwrap();
+        store.open(SHELF, entry(LOGIN, 3, 5), NOW).await.unwrap();
+        let later = NOW.plus(Duration::from_secs(1));
+        store.open(SHELF, entry(LOGIN, 4, 5), later).await.unwrap();
+        store.open(SHELF, entry(LOGIN, 4, 7), later).await.unwrap();
+        for (name, left) in [(2, 4), (3, 4), (4, 6)] {
+            assert_eq!(store.take(SHELF, hash(name), later).await.unwrap().unwrap().attempts_left, left, "{name}");
+        }
+        // Opened again, it is the newest: the others die before it.
+        store.open(SHELF, entry(LOGIN, 2, 5), later).await.unwrap();
+        store.open(SHELF, entry(LOGIN, 5, 5), later).await.unwrap();
+        assert!(store.find(SHELF, hash(3), later).await.unwrap().is_none());
+        assert!(store.find(SHELF, hash(2), later).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_newest_gives_no_attempt_when_it_has_none_although_an_older_one_has() {
+    on_every_home(async |store| {
+        store.open(SHELF, entry(LOGIN, 1, 5), NOW).await.unwrap();
+        store.open(SHELF, entry(LOGIN, 2, 1), NOW).await.unwrap();
+        assert_eq!(store.take_newest(SHELF, LOGIN, NOW).await.unwrap().unwrap().hash, hash(2));
+        assert!(store.take_newest(SHELF, LOGIN, NOW).await.unwrap().is_none());
+        store.give_back(SHELF, hash(2)).await.unwrap();
+        assert!(store.take_newest(SHELF, LOGIN, NOW.plus(Duration::from_secs(300))).await.unwrap().is_none());
+        assert!(store.take_newest(SHELF, LOGIN, NOW).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn any_bytes_can_be_kept() {
+    on_every_home(async |store| {
+        for length in [0, 1, 255, 70_000] {
+            let sealed: Vec<u8> = (0..=255).cycle().take(length).collect();
+            let new = NewEntry { sealed: sealed.clone(), ..entry(LOGIN, 0, 5) };
+            store.open(SHELF, new, NOW).await.unwrap();
+            assert_eq!(store.find(SHELF, hash(0), NOW).await.unwrap().unwrap().sealed, sealed);
         }
     })
     .await;
@@ -168,62 +209,4 @@ async fn memory_is_bounded_and_what_has_ended_makes_room() {
         let fresh = NewEntry { end_time: later.plus(Duration::from_secs(1)), ..entry(LOGIN, name, 5) };
         store.open([name; 16], fresh, later).await.unwrap();
     }
-}
-
-const WINDOW: SourceWindow = SourceWindow { capacity: 3, span: Duration::from_secs(600) };
-const SOURCE: [u8; 32] = [1; 32];
-
-#[tokio::test]
-async fn a_source_may_be_wrong_so_often_in_a_window_and_no_more() {
-    on_every_home(async |store| {
-        let pay = async |now| store.pay(SOURCE, WINDOW, now).await.unwrap();
-        let at = |seconds| NOW.plus(Duration::from_secs(seconds));
-        for _ in 0..3 {
-            assert_eq!(pay(at(0)).await, Payment::Paid);
-            store.settle(SOURCE, Try::Failed, at(1)).await.unwrap();
-        }
-        assert_eq!(pay(at(599)).await, Payment::Full { end_time: at(600) });
-        assert_eq!(store.pay([2; 32], WINDOW, at(599)).await.unwrap(), Payment::Paid, "another source");
-        assert_eq!(pay(at(600)).await, Payment::Paid, "a new window");
-        store.settle(SOURCE, Try::Failed, at(600)).await.unwrap();
-        assert_eq!((pay(at(601)).await, pay(at(601)).await), (Payment::Paid, Payment::Paid));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_try_that_is_under_way_keeps_its_place_until_it_is_settled() {
-    on_every_home(async |store| {
-        let pay = async || store.pay(SOURCE, WINDOW, NOW).await.unwrap();
-        assert_eq!((pay().await, pay().await, pay().await), (Payment::Paid, Payment::Paid, Payment::Paid));
-        assert_eq!(pay().await, Payment::Wait);
-        store.settle(SOURCE, Try::TakenBack, NOW).await.unwrap();
-        assert_eq!((pay().await, pay().await), (Payment::Paid, Payment::Wait));
-        for _ in 0..2 {
-            store.settle(SOURCE, Try::Failed, NOW).await.unwrap();
-        }
-        assert_eq!(pay().await, Payment::Wait, "one was never settled");
-        store.settle(SOURCE, Try::TakenBack, NOW).await.unwrap();
-        assert_eq!(pay().await, Payment::Paid);
-        for _ in 0..9 {
-            store.settle([9; 32], Try::TakenBack, NOW).await.unwrap();
-            store.settle([9; 32], Try::Failed, NOW).await.unwrap();
-        }
-        assert_eq!(store.pay([9; 32], WINDOW, NOW).await.unwrap(), Payment::Paid, "nothing was paid for these");
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn tries_paid_at_once_are_never_more_than_there_may_be() {
-    on_every_home(async |store| {
-        let mut calls = JoinSet::new();
-        for _ in 0..100 {
-            let store = Arc::clone(&store);
-            calls.spawn(async move { store.pay(SOURCE, WINDOW, NOW).await.unwrap() });
-        }
-        let paid = calls.join_all().await.into_iter().filter(|payment| *payment == Payment::Paid).count();
-        assert_eq!(paid, 3);
-    })
-    .await;
 }

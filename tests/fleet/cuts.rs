@@ -35,7 +35,7 @@ impl Behind {
     async fn new(sql: &Sql) -> Self {
         let url = sql.new_database();
         let proxy = Proxy::before(sql.server.port, &[]);
-        let fleet = Fleet::new(&url, &redis::shared_url());
+        let fleet = Fleet::new(&url, &redis::url(redis::shared()));
         let sets = [
             format!("database.url={}", sql.url_in_clear(proxy.port, url.rsplit('/').next().unwrap())),
             format!("database.max_connections={CONNECTIONS}"),

@@ -45,7 +45,7 @@ impl Stage {
         let url = sql.new_database();
         let proxy = Proxy::before(sql.server.port, PULSE);
         let behind = sql.url_in_clear(proxy.port, url.rsplit('/').next().unwrap());
-        Self { fleet: Fleet::new(&url, &redis::shared_url()), proxy, url: behind, users: AtomicU32::new(0) }
+        Self { fleet: Fleet::new(&url, &redis::url(redis::shared())), proxy, url: behind, users: AtomicU32::new(0) }
     }
 
     async fn replica(&self) -> Replica {

@@ -7,10 +7,7 @@ use tonic_types::StatusExt;
 
 use crate::{
     replica::{Fleet, Replica, now, reason, until},
-    servers::{
-        redis::{Redis, Sentinels},
-        sql::Sql,
-    },
+    servers::{redis, sql::Sql},
 };
 
 const USER: &str = "user@example.com";
@@ -52,25 +49,25 @@ async fn stops_and_goes_on(replica: &Replica, enrolled: &str, challenge_id: &str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_redis_stops_while_it_is_dead_or_hangs_and_the_rest_goes_on() {
-    let mut redis = Redis::start();
-    let (_fleet, replica) = fleet(&redis.url).await;
+    let mut redis = redis::single();
+    let (_fleet, replica) = fleet(&redis::url(&redis)).await;
     let user = replica.enrol(USER).await;
     let enrolled = user.session.access_token.clone();
     for loss in ["dead", "hanging"] {
         let challenge = replica.local_auth(USER).await.unwrap().challenge_id;
         if loss == "dead" {
-            redis.server.kill()
+            redis.kill()
         } else {
-            redis.server.signal("STOP")
+            redis.signal("STOP")
         }
         stops_and_goes_on(&replica, &enrolled, &challenge, &user.next_code()).await;
         until("health says so", FOLLOWS, async || !replica.serves(TWO_FA).await).await;
         assert!(replica.serves("").await && replica.serves("liveness").await);
         assert!(replica.serves("countersign.v1.SessionService").await);
         if loss == "dead" {
-            redis.start_again()
+            redis = redis::again(&redis.home.clone(), redis.port)
         } else {
-            redis.server.signal("CONT")
+            redis.signal("CONT")
         }
         until("health says so", FOLLOWS, async || replica.serves(TWO_FA).await).await;
         // What was open is gone with the server; a new sign-in is all it takes.
@@ -85,8 +82,8 @@ async fn what_needs_redis_stops_while_it_is_dead_or_hangs_and_the_rest_goes_on()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_is_held_to_a_stricter_limit_while_redis_is_away() {
-    let mut redis = Redis::start();
-    let (fleet, _) = fleet(&redis.url).await;
+    let mut redis = redis::single();
+    let (fleet, _) = fleet(&redis::url(&redis)).await;
     let replica = fleet.replica_with(&["limits.source_failures=8".to_owned()]).await;
     let guesses = async |names: &str, count: usize| {
         let mut reasons = BTreeMap::new();
@@ -101,17 +98,17 @@ async fn a_source_is_held_to_a_stricter_limit_while_redis_is_away() {
     };
     assert_eq!(guesses("a", 12).await, expected(8, 4));
     assert_eq!(reason(&replica.local_auth(PLAIN).await), "RATE_LIMITED", "the source, not the name");
-    redis.server.kill();
+    redis.kill();
     assert_eq!(guesses("b", 5).await, expected(2, 3), "a quarter of it, by this replica alone");
-    redis.start_again();
+    let _redis = redis::again(&redis.home.clone(), redis.port);
     until("redis is used again", FOLLOWS, async || replica.serves(TWO_FA).await).await;
     assert_eq!(guesses("c", 10).await, expected(8, 2), "the flushed count begins anew; that of each account goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flushing_redis_in_the_middle_of_guessing_gives_no_further_guess() {
-    let redis = Redis::start();
-    let (_fleet, replica) = fleet(&redis.url).await;
+    let redis = redis::single();
+    let (_fleet, replica) = fleet(&redis::url(&redis)).await;
     let user = replica.enrol(USER).await;
     let mut judged = 0;
     for guess in 0..12 {
@@ -120,7 +117,7 @@ async fn flushing_redis_in_the_middle_of_guessing_gives_no_further_guess() {
         let answer = replica.verify("", &signed_in.challenge_id, wrong).await;
         judged += usize::from(reason(&answer) == "INVALID_CODE");
         if guess % 2 == 0 {
-            redis.cli(&["FLUSHALL"]);
+            redis::cli(&redis, &["FLUSHALL"]);
         }
     }
     assert_eq!(judged, 5, "the sixth waits, whatever became of the challenges");
@@ -128,24 +125,28 @@ async fn flushing_redis_in_the_middle_of_guessing_gives_no_further_guess() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_failover_brings_back_works_no_second_time() {
-    let mut sentinels = Sentinels::start();
-    let (_fleet, replica) = fleet(&sentinels.url()).await;
+    let mut sentinels = redis::sentinels();
+    let (_fleet, replica) = fleet(&sentinels.url).await;
     let user = replica.enrol(USER).await;
     let open = replica.local_auth(USER).await.unwrap().challenge_id;
     let other = replica.local_auth(USER).await.unwrap().challenge_id;
     until("the replica has both", FOLLOWS, async || {
-        let shelf = sentinels.master.cli(&["KEYS", "*shelf*"]);
-        sentinels.replica.cli(&["HLEN", shelf.trim()]).trim() == "2"
+        let shelf = redis::cli(&sentinels.servers[0], &["KEYS", "*"]);
+        redis::cli(&sentinels.servers[1], &["HLEN", shelf.trim()]).trim() == "2"
     })
     .await;
     // The last second does not arrive: the replica hears nothing more, and then the master is gone.
-    sentinels.replica.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    redis::cli(&sentinels.servers[1], &["REPLICAOF", "127.0.0.1", "1"]);
     assert!(replica.verify("", &open, &user.next_code()).await.is_ok());
     let refreshed = replica.refresh(&user.refresh_token).await.unwrap();
-    sentinels.master.server.kill();
-    let shelf = sentinels.replica.cli(&["KEYS", "*shelf*"]);
-    assert_eq!(sentinels.replica.cli(&["HLEN", shelf.trim()]).trim(), "2", "the challenge that was answered is back");
-    sentinels.replica.cli(&["REPLICAOF", "NO", "ONE"]);
+    sentinels.servers[0].kill();
+    let shelf = redis::cli(&sentinels.servers[1], &["KEYS", "*"]);
+    assert_eq!(
+        redis::cli(&sentinels.servers[1], &["HLEN", shelf.trim()]).trim(),
+        "2",
+        "the challenge that was answered is back"
+    );
+    redis::cli(&sentinels.servers[1], &["REPLICAOF", "NO", "ONE"]);
     until("a new master is found", Duration::from_secs(20), async || {
         replica.local_auth(USER).await.is_ok() && replica.serves(TWO_FA).await
     })

@@ -16,7 +16,7 @@ const BUSY: &str = "STORE_UNAVAILABLE";
 /// Runs a story with three replicas on each database.
 async fn on_each_database(story: impl AsyncFn(&Fleet, &[Replica])) {
     for sql in Sql::shared() {
-        let fleet = Fleet::new(&sql.new_database(), &redis::shared_url());
+        let fleet = Fleet::new(&sql.new_database(), &redis::url(redis::shared()));
         let replicas = [fleet.replica().await, fleet.replica().await, fleet.replica().await];
         story(&fleet, &replicas).await;
     }

@@ -17,7 +17,7 @@ pub fn certificates(home: &Path) -> (PathBuf, PathBuf, PathBuf) {
     openssl(&[&ca[..], &new_key[..]].concat());
     let request = ["req", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"];
     openssl(&[&request[..], &new_key[..]].concat());
-    fs::write(file("extensions"), "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n").unwrap();
+    fs::write(file("extensions"), "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
     let sign = ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
     openssl(&[&sign[..], &["-days", "2", "-extfile", "extensions", "-out", "server.pem"]].concat());
     (file("ca.pem"), file("server.pem"), file("server.key"))

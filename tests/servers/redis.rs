@@ -1,4 +1,5 @@
-//! Redis: one server, one with TLS, one with users, a cluster of three, and a master with a replica under sentinels.
+//! Redis: one server, one that speaks TLS alone, one with a user who may do what is needed and no more, a cluster, and sentinels
+//! with their master and replica.
 
 use std::{
     fs,
@@ -12,151 +13,127 @@ use super::{
     process::{Server, free_port, home, program, run},
 };
 
-/// A server, with what it is reached by.
-pub struct Redis {
-    pub server: Server,
+/// Some servers, and the URL by which they are configured together.
+pub struct Deployment {
     pub url: String,
-    arguments: Vec<String>,
+    pub servers: Vec<Server>,
 }
 
-impl Redis {
-    /// A server of a test's own.
-    pub fn start() -> Self {
-        Self::with(&[])
-    }
+/// A user who may do what `default.toml` says under `redis.key_prefix`.
+pub const USER: &str = "countersign";
+pub const PASSWORD: &str = "p@ss+word";
 
-    /// One that lets a user in who may do no more than `default.toml` says.
-    pub fn with_user(key_prefix: &str) -> Self {
-        let commands = "-@all +@scripting +@hash +pexpire +ping";
-        let user = format!("user countersign on >a-password ~{key_prefix}* resetchannels {commands}");
-        let file = home("redis-users", None).join("users.acl");
-        fs::write(&file, format!("user default off\n{user}\n")).unwrap();
-        let mut redis = Self::with(&["--aclfile", &file.display().to_string()]);
-        redis.url = format!("redis://countersign:a-password@127.0.0.1:{}", redis.server.port);
-        redis
-    }
+/// The server of this process, for tests that do no harm to it.
+pub fn shared() -> &'static Server {
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    SHARED.get_or_init(single)
+}
 
-    /// One that speaks TLS alone; answers the certificate of its authority too.
-    pub fn with_tls() -> (Self, PathBuf) {
-        let home = home("redis-tls", None);
-        let (ca, certificate, key) = certificates(&home);
-        let port = free_port();
-        let mut arguments = common(&home);
-        for (name, value) in [("--tls-cert-file", &certificate), ("--tls-key-file", &key), ("--tls-ca-cert-file", &ca)]
-        {
-            arguments.extend([name.to_owned(), value.display().to_string()]);
-        }
-        arguments
-            .extend(["--port", "0", "--tls-port", &port.to_string(), "--tls-auth-clients", "no"].map(str::to_owned));
-        let server = Server::start(&program("redis-server"), &arguments, None, &home, port);
-        (Self { server, url: format!("rediss://localhost:{port}"), arguments }, ca)
-    }
+/// A server.
+pub fn single() -> Server {
+    let port = free_port();
+    again(&home("redis", None), port)
+}
 
-    fn with(more: &[&str]) -> Self {
-        let (home, port) = (home("redis", None), free_port());
-        let mut arguments = common(&home);
-        arguments.extend(["--port".to_owned(), port.to_string()]);
-        arguments.extend(more.iter().map(|word| (*word).to_owned()));
-        let server = Server::start(&program("redis-server"), &arguments, None, &home, port);
-        Self { server, url: format!("redis://127.0.0.1:{port}"), arguments }
-    }
+/// A server on a port where one has been.
+pub fn again(home: &Path, port: u16) -> Server {
+    server(home, port, &["--port", &port.to_string()])
+}
 
-    /// Starts the server again after it was ended, at the same place.
-    pub fn start_again(&mut self) {
-        let (home, port) = (self.server.home.clone(), self.server.port);
-        self.server = Server::start(&program("redis-server"), &self.arguments, None, &home, port);
-    }
+/// The URL of a server.
+pub fn url(server: &Server) -> String {
+    format!("redis://127.0.0.1:{}/0", server.port)
+}
 
-    /// Runs a command by redis-cli.
-    pub fn cli(&self, words: &[&str]) -> String {
-        cli(self.server.port, words)
-    }
+/// A server that speaks TLS alone; answers the file with the authority that vouches for it too.
+pub fn tls() -> (Server, PathBuf) {
+    let home = home("redis-tls", None);
+    let (authority, certificate, key) = certificates(&home);
+    let port = free_port();
+    let port_text = port.to_string();
+    let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+    let args = ["--port", "0", "--tls-port", &port_text, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let ca = authority.display().to_string();
+    let server = server(&home, port, &[&args[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]].concat());
+    (server, authority)
+}
+
+/// A server that knows nobody but [`USER`], with the rules that the manual names.
+pub fn guarded() -> (Server, String) {
+    let manual = include_str!("../../src/config/default.toml");
+    let rules = manual.lines().find(|line| line.starts_with("#   ~countersign:")).unwrap().trim_start_matches("#   ");
+    let home = home("redis-acl", None);
+    let port = free_port();
+    fs::write(home.join("users.acl"), format!("user default off\nuser {USER} on >{PASSWORD} resetchannels {rules}\n"))
+        .unwrap();
+    let server = server(&home, port, &["--port", &port.to_string(), "--aclfile", "users.acl"]);
+    (server, format!("redis://{USER}:{}@127.0.0.1:{port}", PASSWORD.replace('@', "%40")))
 }
 
 /// A cluster of three masters.
-pub struct Cluster {
-    pub nodes: Vec<Redis>,
+pub fn cluster() -> Deployment {
+    let servers: Vec<_> = (0..3).map(|_| node()).collect();
+    let hosts: Vec<_> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
+    run(Command::new(program("redis-cli")).args(["--cluster", "create"]).args(&hosts).arg("--cluster-yes"));
+    let mut cluster =
+        Deployment { url: hosts.iter().map(|host| format!("redis://{host}")).collect::<Vec<_>>().join(","), servers };
+    for server in &mut cluster.servers {
+        server.wait_until(|server| cli(server, &["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+    }
+    cluster
 }
 
-impl Cluster {
-    pub fn start() -> Self {
-        let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-        let nodes: Vec<_> = (0..3).map(|_| Redis::with(&options)).collect();
-        let addresses: Vec<_> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.server.port)).collect();
-        let mut create = Command::new(program("redis-cli"));
-        run(create.args(["--cluster", "create"]).args(&addresses).args(["--cluster-replicas", "0", "--cluster-yes"]));
-        let mut cluster = Self { nodes };
-        for node in &mut cluster.nodes {
-            node.server.wait_until(|server| cli(server.port, &["CLUSTER", "INFO"]).contains("cluster_state:ok"));
-        }
-        cluster
+/// A master, a replica, and three sentinels, in this order.
+pub fn sentinels() -> Deployment {
+    let master = single();
+    let port = master.port.to_string();
+    let replica_port = free_port();
+    let replica_args =
+        ["--port", &replica_port.to_string(), "--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"];
+    let mut replica = server(&home("redis-replica", None), replica_port, &replica_args);
+    replica.wait_until(|replica| cli(replica, &["INFO", "replication"]).contains("master_link_status:up"));
+    let mut servers = vec![master, replica];
+    for _ in 0..3 {
+        servers.push(sentinel(&port));
     }
-
-    /// Its URL, naming two of its nodes.
-    pub fn url(&self) -> String {
-        format!("{},{}", self.nodes[0].url, self.nodes[1].url)
+    for sentinel in &mut servers[2..] {
+        // Quorum or not, it is the majority of those who are known that elects.
+        sentinel.wait_until(|sentinel| {
+            let seen = cli(sentinel, &["SENTINEL", "MASTER", "main"]);
+            let after = |name| seen.lines().skip_while(|line| *line != name).nth(1).unwrap_or_default().to_owned();
+            after("num-slaves") == "1" && after("num-other-sentinels") == "2"
+        });
     }
+    let hosts: Vec<_> = servers[2..].iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
+    Deployment { url: format!("redis+sentinel://{}/main", hosts.join(",")), servers }
 }
 
-/// A master and a replica under two sentinels.
-pub struct Sentinels {
-    pub master: Redis,
-    pub replica: Redis,
-    sentinels: Vec<Server>,
+/// What a server answers to a command.
+pub fn cli(server: &Server, command: &[&str]) -> String {
+    run(Command::new(program("redis-cli")).args(["-p", &server.port.to_string()]).args(command))
 }
 
-impl Sentinels {
-    pub fn start() -> Self {
-        let master = Redis::start();
-        let port = master.server.port.to_string();
-        let mut replica =
-            Redis::with(&["--replicaof", &format!("127.0.0.1 {port}"), "--repl-diskless-sync-delay", "0"]);
-        replica
-            .server
-            .wait_until(|server| cli(server.port, &["INFO", "replication"]).contains("master_link_status:up"));
-        let mut sentinels: Vec<_> = (0..2).map(|_| sentinel(&port)).collect();
-        for sentinel in &mut sentinels {
-            // Each knows the other and the replica.
-            sentinel.wait_until(|server| {
-                let known = cli(server.port, &["SENTINEL", "MASTER", "main"]);
-                let after = |name: &str| known.lines().skip_while(|line| *line != name).nth(1).map(str::to_owned);
-                after("num-slaves").as_deref() == Some("1") && after("num-other-sentinels").as_deref() == Some("1")
-            });
-        }
-        Self { master, replica, sentinels }
-    }
-
-    pub fn url(&self) -> String {
-        let addresses: Vec<_> = self.sentinels.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
-        format!("redis+sentinel://{}/main", addresses.join(","))
-    }
-}
-
-/// The URL of a server for all tests of the process.
-pub fn shared_url() -> String {
-    static SHARED: OnceLock<Redis> = OnceLock::new();
-    SHARED.get_or_init(Redis::start).url.clone()
+fn node() -> Server {
+    let port = free_port();
+    server(&home("redis-node", None), port, &["--port", &port.to_string(), "--cluster-enabled", "yes"])
 }
 
 fn sentinel(master_port: &str) -> Server {
-    let (home, port) = (home("sentinel", None), free_port());
-    let settings = [
-        format!("port {port}\nbind 127.0.0.1\ndir {}", home.display()),
+    let (home, port) = (home("redis-sentinel", None), free_port());
+    let lines = [
+        format!("port {port}"),
+        "bind 127.0.0.1".to_owned(),
         format!("sentinel monitor main 127.0.0.1 {master_port} 1"),
         "sentinel down-after-milliseconds main 500".to_owned(),
         "sentinel failover-timeout main 2000".to_owned(),
     ];
     let file = home.join("sentinel.conf");
-    fs::write(&file, settings.join("\n")).unwrap();
-    Server::start(&program("redis-sentinel"), &[file.display().to_string()], None, &home, port)
+    fs::write(&file, lines.join("\n") + "\n").unwrap();
+    Server::start(&program("redis-sentinel"), &[file.to_str().unwrap().to_owned()], None, &home, port)
 }
 
-fn common(home: &Path) -> Vec<String> {
-    ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", &home.display().to_string()]
-        .map(str::to_owned)
-        .to_vec()
-}
-
-fn cli(port: u16, words: &[&str]) -> String {
-    run(Command::new(program("redis-cli")).args(["-p", &port.to_string()]).args(words))
+fn server(home: &Path, port: u16, args: &[&str]) -> Server {
+    let common = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"];
+    let args: Vec<_> = common.iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+    Server::start(&program("redis-server"), &args, None, home, port)
 }

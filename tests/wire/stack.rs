@@ -69,7 +69,7 @@ pub fn new_place() -> (TempDir, Vec<String>) {
             vec![
                 format!("database.url={}", sql.url(&copy)),
                 "database.max_connections=8".to_owned(),
-                format!("redis.url={}", redis::shared_url()),
+                format!("redis.url={}", redis::url(redis::shared())),
                 format!("redis.key_prefix=world-{number}:"),
             ]
         }

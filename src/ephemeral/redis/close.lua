@@ -1,2 +1,4 @@
--- Ends an entry. KEYS: the shelf. ARGV: hash.
-return redis.call('HDEL', KEYS[1], ARGV[1])
+-- Ends an entry.
+-- KEYS: shelf. ARGV: hash.
+redis.call('HDEL', KEYS[1], ARGV[1])
+return 1

@@ -1,10 +1,11 @@
--- Looks at an entry. KEYS: the shelf. ARGV: now, hash.
-local value = redis.call('HGET', KEYS[1], ARGV[2])
-if not value then
+-- Looks at an entry; nothing when it is unknown or has ended.
+-- KEYS: shelf. ARGV: now, hash.
+local packed = redis.call('HGET', KEYS[1], ARGV[2])
+if not packed then
   return false
 end
-local _, _, left, _, end_time, sealed = cmsgpack.unpack(value)
-if end_time <= tonumber(ARGV[1]) then
+local entry = cmsgpack.unpack(packed)
+if entry[4] <= tonumber(ARGV[1]) then
   return false
 end
-return { ARGV[2], sealed, left, end_time }
+return { ARGV[2], entry[5], entry[3], entry[4] }

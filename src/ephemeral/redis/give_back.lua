@@ -1,8 +1,9 @@
--- Gives an attempt back; never more than there were at first, should the call come twice. KEYS: the shelf. ARGV: hash.
-local value = redis.call('HGET', KEYS[1], ARGV[1])
-if not value then
-  return false
+-- Gives an attempt back to an entry that is still there.
+-- KEYS: shelf. ARGV: hash.
+local packed = redis.call('HGET', KEYS[1], ARGV[1])
+if packed then
+  local entry = cmsgpack.unpack(packed)
+  entry[3] = entry[3] + 1
+  redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(entry))
 end
-local kind, order, left, most, end_time, sealed = cmsgpack.unpack(value)
-redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(kind, order, math.min(left + 1, most), most, end_time, sealed))
-return true
+return 1

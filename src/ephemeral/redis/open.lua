@@ -1,27 +1,35 @@
--- Opens an entry. What has ended goes, and the oldest of the kind when the shelf holds as many as it may.
--- KEYS: the shelf. ARGV: now, hash, kind, capacity of the kind, attempts, end time, sealed content.
--- An entry is: kind, order, attempts left, attempts at first, end time, sealed content.
-local now, end_time = tonumber(ARGV[1]), tonumber(ARGV[6])
-local last, latest, of_kind = 0, end_time, {}
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local kind, order, _, _, ends = cmsgpack.unpack(all[i + 1])
-  if ends <= now or all[i] == ARGV[2] then
-    redis.call('HDEL', KEYS[1], all[i])
+-- Opens an entry: what has ended makes room, and the oldest of its kind die for it when there are as many as may be.
+-- KEYS: shelf. ARGV: now, hash, kind, capacity, attempts, end time, sealed.
+local shelf, now, hash, kind = KEYS[1], tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local last_end, newest, rivals, gone = tonumber(ARGV[6]), 0, {}, {}
+local fields = redis.call('HGETALL', shelf)
+for i = 1, #fields, 2 do
+  local known = cmsgpack.unpack(fields[i + 1])
+  if known[4] <= now or fields[i] == hash then
+    gone[#gone + 1] = fields[i]
   else
-    last = math.max(last, order)
-    latest = math.max(latest, ends)
-    if kind == ARGV[3] then
-      table.insert(of_kind, { order = order, hash = all[i] })
+    newest = math.max(newest, known[2])
+    if known[1] == kind then
+      rivals[#rivals + 1] = { known[2], fields[i], known[4] }
+    else
+      last_end = math.max(last_end, known[4])
     end
   end
 end
-table.sort(of_kind, function(a, b) return a.order < b.order end)
-for i = 1, #of_kind + 1 - tonumber(ARGV[4]) do
-  redis.call('HDEL', KEYS[1], of_kind[i].hash)
+table.sort(rivals, function(a, b) return a[1] < b[1] end)
+local surplus = #rivals + 1 - tonumber(ARGV[4])
+for i, rival in ipairs(rivals) do
+  if i <= surplus then
+    gone[#gone + 1] = rival[2]
+  else
+    last_end = math.max(last_end, rival[3])
+  end
 end
-local attempts = tonumber(ARGV[5])
-redis.call('HSET', KEYS[1], ARGV[2], cmsgpack.pack(ARGV[3], last + 1, attempts, attempts, end_time, ARGV[7]))
--- The entry holds its own end. This only clears away, by a clock that may be another.
-redis.call('PEXPIRE', KEYS[1], latest - now + 60000)
-return true
+for _, field in ipairs(gone) do
+  redis.call('HDEL', shelf, field)
+end
+local entry = { kind, newest + 1, tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] }
+redis.call('HSET', shelf, hash, cmsgpack.pack(entry))
+-- Only sweeps: whether an entry has ended is told by its end time and the caller's clock.
+redis.call('PEXPIRE', shelf, string.format('%.0f', math.max(last_end - now, 0) + 60000))
+return 1

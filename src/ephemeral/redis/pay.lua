@@ -1,17 +1,19 @@
--- Pays for a try of a source. KEYS: the source. ARGV: now, capacity, span.
--- Answers: 0 = paid, 1 = wait for those that are under way, else the end of the window that is full.
+-- Pays for a try of a source. Answers 0 = paid, 1 = wait, 2 = full, and when the window ends.
+-- KEYS: source. ARGV: now, capacity, end time of a window that begins now.
 local now, capacity = tonumber(ARGV[1]), tonumber(ARGV[2])
 local known = redis.call('HMGET', KEYS[1], 'failures', 'under_way', 'end_time')
-local failures, under_way, end_time = tonumber(known[1] or 0), tonumber(known[2] or 0), tonumber(known[3] or 0)
-if end_time <= now then
-  failures, under_way, end_time = 0, 0, now + tonumber(ARGV[3])
+local failures, under_way, end_time = tonumber(known[1]), tonumber(known[2]), tonumber(known[3])
+if not end_time or end_time <= now then
+  failures, under_way, end_time = 0, 0, tonumber(ARGV[3])
 end
 if failures >= capacity then
-  return end_time
+  return { 2, end_time }
 end
 if failures + under_way >= capacity then
-  return 1
+  return { 1, end_time }
 end
-redis.call('HSET', KEYS[1], 'failures', failures, 'under_way', under_way + 1, 'end_time', string.format('%.0f', end_time))
-redis.call('PEXPIRE', KEYS[1], end_time - now + 60000)
-return 0
+local exact = string.format('%.0f', end_time)
+redis.call('HSET', KEYS[1], 'failures', failures, 'under_way', under_way + 1, 'end_time', exact)
+-- Only sweeps: whether the window has ended is told by its end time and the caller's clock.
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', end_time - now + 60000))
+return { 0, end_time }

@@ -1,11 +1,13 @@
--- Takes one attempt of an entry. KEYS: the shelf. ARGV: now, hash.
-local value = redis.call('HGET', KEYS[1], ARGV[2])
-if not value then
+-- Takes one attempt of an entry; nothing when it is unknown, has ended or has none left.
+-- KEYS: shelf. ARGV: now, hash.
+local packed = redis.call('HGET', KEYS[1], ARGV[2])
+if not packed then
   return false
 end
-local kind, order, left, most, end_time, sealed = cmsgpack.unpack(value)
-if end_time <= tonumber(ARGV[1]) or left == 0 then
+local entry = cmsgpack.unpack(packed)
+if entry[4] <= tonumber(ARGV[1]) or entry[3] == 0 then
   return false
 end
-redis.call('HSET', KEYS[1], ARGV[2], cmsgpack.pack(kind, order, left - 1, most, end_time, sealed))
-return { ARGV[2], sealed, left - 1, end_time }
+entry[3] = entry[3] - 1
+redis.call('HSET', KEYS[1], ARGV[2], cmsgpack.pack(entry))
+return { ARGV[2], entry[5], entry[3], entry[4] }

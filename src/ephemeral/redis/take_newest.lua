@@ -1,15 +1,16 @@
--- Takes one attempt of the newest entry of a kind. KEYS: the shelf. ARGV: now, kind.
-local hash, newest = nil, 0
-local all = redis.call('HGETALL', KEYS[1])
-local left, most, end_time, sealed
-for i = 1, #all, 2 do
-  local kind, order, l, m, e, s = cmsgpack.unpack(all[i + 1])
-  if kind == ARGV[2] and order > newest then
-    hash, newest, left, most, end_time, sealed = all[i], order, l, m, e, s
+-- Takes one attempt of the newest entry of a kind; nothing when there is none, or when that one has ended or has none left.
+-- KEYS: shelf. ARGV: now, kind.
+local hash, entry
+local fields = redis.call('HGETALL', KEYS[1])
+for i = 1, #fields, 2 do
+  local known = cmsgpack.unpack(fields[i + 1])
+  if known[1] == ARGV[2] and (not entry or known[2] > entry[2]) then
+    hash, entry = fields[i], known
   end
 end
-if not hash or end_time <= tonumber(ARGV[1]) or left == 0 then
+if not entry or entry[4] <= tonumber(ARGV[1]) or entry[3] == 0 then
   return false
 end
-redis.call('HSET', KEYS[1], hash, cmsgpack.pack(ARGV[2], newest, left - 1, most, end_time, sealed))
-return { hash, sealed, left - 1, end_time }
+entry[3] = entry[3] - 1
+redis.call('HSET', KEYS[1], hash, cmsgpack.pack(entry))
+return { hash, entry[5], entry[3], entry[4] }
