@@ -15,6 +15,8 @@ mod hashing;
 mod home;
 #[path = "contract/kit.rs"]
 mod kit;
+#[path = "contract/meanwhile.rs"]
+mod meanwhile;
 #[path = "contract/redis.rs"]
 mod redis;
 #[path = "contract/round_trips.rs"]
@@ -24,6 +26,8 @@ mod schema;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "servers/mod.rs"]
 mod servers;
+#[path = "contract/small_print.rs"]
+mod small_print;
 #[path = "contract/sources.rs"]
 mod sources;
 #[path = "contract/store.rs"]

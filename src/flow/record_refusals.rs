@@ -79,3 +79,47 @@ async fn write(kit: &Kit, counts: &[((i64, IpAddr), i64)]) -> Result<(), Error> 
     }
     tx.commit().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_059);
+    const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+    fn source(n: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n))
+    }
+
+    #[test]
+    fn sources_beyond_ten_thousand_are_counted_together_and_the_known_ones_go_on() {
+        let refusals = Refusals::default();
+        let sources = u32::try_from(SOURCES).unwrap_or_default();
+        for n in 0..sources {
+            refusals.count(source(n), NOW);
+        }
+        for n in [0, 7, 7, sources, sources + 1] {
+            refusals.count(source(n), NOW);
+        }
+        let counts: BTreeMap<_, _> = refusals.take_before(Timestamp::from_seconds(1_800_000_060)).into_iter().collect();
+        assert_eq!(counts.len(), SOURCES + 1);
+        let count = |source| counts.get(&(30_000_000, source)).copied();
+        assert_eq!((count(source(0)), count(source(6)), count(source(7))), (Some(2), Some(1), Some(3)));
+        assert_eq!((count(source(sources)), count(NOBODY)), (None, Some(2)));
+    }
+
+    #[test]
+    fn a_minute_is_told_when_it_is_over_and_again_when_that_went_wrong() {
+        let refusals = Refusals::default();
+        refusals.count(source(1), NOW);
+        assert!(refusals.take_before(NOW).is_empty(), "it is not over");
+        refusals.count(source(1), NOW.plus(std::time::Duration::from_secs(1)));
+        let told = refusals.take_before(NOW.plus(std::time::Duration::from_secs(1)));
+        assert_eq!(told, [((30_000_000, source(1)), 1)]);
+        assert!(refusals.take_before(NOW.plus(std::time::Duration::from_secs(1))).is_empty(), "once");
+        refusals.put_back(told);
+        refusals.count(source(1), NOW);
+        let told = refusals.take_before(NOW.plus(std::time::Duration::from_secs(61)));
+        assert_eq!(told, [((30_000_000, source(1)), 2), ((30_000_001, source(1)), 1)]);
+    }
+}

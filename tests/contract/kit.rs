@@ -12,7 +12,7 @@ use std::{
 use countersign::{
     app::{Schema, open_store},
     clock::Timestamp,
-    config::{Config, Layers},
+    config::{Config, DatabaseAddress, Layers},
     ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Payment, Shelf, SourceHash, SourceWindow, Taken, Try},
     error::Error,
     flow::{self, Call, Kit, NewUser, Refusals, Sources},
@@ -23,6 +23,7 @@ use countersign::{
     wire::caller::Rules,
 };
 use http::{HeaderMap, header};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -35,7 +36,7 @@ pub struct Bench {
     pub kit: Kit,
     pub ephemeral: Arc<Counting>,
     rules: Rules,
-    _home: TempDir,
+    home: TempDir,
 }
 
 /// An ephemeral store that counts its calls.
@@ -77,7 +78,7 @@ impl Bench {
             let new = NewUser { service: "Countersign", email, password: &password, role: Role::User };
             flow::add_user(&kit.store, &kit.hasher, new, &call(NOW)).await.unwrap();
         }
-        Self { kit, ephemeral, rules: Rules::of_this_release().unwrap(), _home: home }
+        Self { kit, ephemeral, rules: Rules::of_this_release().unwrap(), home }
     }
 
     /// Who calls an rpc with a token, after its access rule.
@@ -92,6 +93,28 @@ impl Bench {
             .unwrap_or_else(|| panic!("no rule for {path}"))
             .admit(&self.kit, &headers, &call(now))
             .await
+    }
+}
+
+impl Bench {
+    /// What a query counts, as `n`.
+    pub async fn count(&self, query: &str) -> i64 {
+        let database = self.database().await;
+        let row = database.query_one_raw(Statement::from_string(DbBackend::Sqlite, query)).await;
+        database.close().await.unwrap();
+        row.unwrap().unwrap().try_get("", "n").unwrap()
+    }
+
+    /// Runs a statement behind the store's back.
+    pub async fn execute(&self, statement: &str) {
+        let database = self.database().await;
+        database.execute_unprepared(statement).await.unwrap();
+        database.close().await.unwrap();
+    }
+
+    async fn database(&self) -> DatabaseConnection {
+        let DatabaseAddress::Sqlite(path) = config(self.home.path()).database.address else { panic!("a file") };
+        Database::connect(format!("sqlite:{}", path.display())).await.unwrap()
     }
 }
 

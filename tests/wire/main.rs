@@ -13,6 +13,7 @@ mod required;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod sessions;
+mod small_print;
 mod sources;
 mod stack;
 mod step_up;
