@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,6 +22,8 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// What replicas share.
 pub struct Fleet {
+    /// One fleet at a time: what is looked at here goes by real time, and hashing gives way to everything.
+    _turn: MutexGuard<'static, ()>,
     home: PathBuf,
     database: String,
     redis: String,
@@ -47,7 +50,10 @@ pub struct Enrolled {
 impl Fleet {
     /// A fleet over these stores, with a new key ring and the schema in place.
     pub fn new(database: &str, redis: &str) -> Self {
-        let fleet = Self { home: home("fleet", None), database: database.to_owned(), redis: redis.to_owned() };
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let fleet =
+            Self { _turn: turn, home: home("fleet", None), database: database.to_owned(), redis: redis.to_owned() };
         run(fleet.command(&["keys", "init"]));
         run(fleet.command(&["migrate"]));
         fleet

@@ -98,6 +98,8 @@ impl Proxy {
     pub fn pass(&self) {
         let mut state = self.shared.lock();
         state.trap = None;
+        // One that was sprung, and waits for an answer, would stop everything later.
+        state.links.values_mut().for_each(|link| link.then = None);
         self.shared.set(&mut state, Mode::Pass);
     }
 
