@@ -3,7 +3,7 @@
 
 mod open;
 
-use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
 use tokio::{
@@ -19,7 +19,7 @@ use crate::{
     clock::{Clock, SystemClock, Timestamp},
     config::{Config, Redis, RedisAddress},
     ephemeral::{self, Ephemeral, Memory},
-    error::Error,
+    error::{Error, Outage},
     file,
     flow::{self, Call, Kit, NewUser, Refusals, Sources},
     hash::{Cost, Hasher},
@@ -37,9 +37,12 @@ use crate::{
 /// Entries that the embedded ephemeral store holds.
 const EPHEMERAL_ENTRIES: usize = 200_000;
 /// Calls under way at a stop have this long. Kubernetes waits longer.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(7);
 /// Every replica follows the policy within 5 s.
 const SETTINGS_INTERVAL: Duration = Duration::from_secs(2);
+/// A round of what runs in the background takes no longer.
+const ROUND: Duration = Duration::from_secs(4);
+const CLOSE: Duration = Duration::from_secs(1);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Takes the address that the configuration names.
@@ -129,10 +132,11 @@ impl App {
         }
         // Everything that was counted, the present minute included.
         let end = self.clock.now().plus(Duration::from_secs(60));
-        if let Err(fault) = flow::record_refusals(&self.kit, end).await {
+        if let Err(fault) = timeout(CLOSE, flow::record_refusals(&self.kit, end)).await.unwrap_or(Ok(())) {
             tracing::warn!(?fault, "the counts of callers who were told to wait are lost");
         }
-        self.kit.store.clone().close().await
+        // A database that hangs does not keep the process.
+        timeout(CLOSE, self.kit.store.clone().close()).await.unwrap_or(Ok(()))
     }
 }
 
@@ -155,7 +159,7 @@ async fn follow_settings(store: Store, known: watch::Sender<Settings>) {
     let mut interval = interval(SETTINGS_INTERVAL);
     loop {
         interval.tick().await;
-        match store.settings().await {
+        match in_time(store.settings()).await {
             Ok(settings) => {
                 known.send_if_modified(|known| {
                     let is_new = *known != settings;
@@ -193,14 +197,21 @@ async fn bootstrap(config: &Config, store: &Store, hasher: &Hasher, now: Timesta
     Ok(())
 }
 
+/// The answer of what runs in the background; a database that hangs does not stop it for good.
+async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(ROUND, work)
+        .await
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("not done within {ROUND:?}").context(Outage).into()))
+}
+
 async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>) {
     let mut interval = interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
-        if let Err(fault) = flow::sweep(&kit, clock.now()).await {
+        if let Err(fault) = in_time(flow::sweep(&kit, clock.now())).await {
             tracing::warn!(?fault, "a sweep failed; the next one goes on");
         }
-        if let Err(fault) = flow::record_refusals(&kit, clock.now()).await {
+        if let Err(fault) = in_time(flow::record_refusals(&kit, clock.now())).await {
             tracing::warn!(?fault, "the counts of callers who were told to wait are lost");
         }
     }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use zeroize::Zeroizing;
 
 use crate::{
+    clock::Timestamp,
     ephemeral::{EntryHash, Kind, Shelf},
     error::Refusal,
     model::{Account, Caller, Challenge, FailureKey, Method, Offer, Opener, Purpose, Subject, UserId},
@@ -14,6 +15,9 @@ use crate::{
 
 /// How often a challenge may be answered.
 pub const ATTEMPTS: u32 = 5;
+
+/// A spent challenge is remembered for so long after its end: a replica whose clock is behind may still take it for open.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// How long an enrolment token lives.
 pub const ENROLMENT_TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
@@ -65,6 +69,11 @@ impl Subject {
             Self::Enrolment(_) | Self::EnrolmentToken => &[],
         }
     }
+}
+
+/// Until when it must be known that a challenge is spent.
+pub fn remembered_until(end_time: Timestamp) -> Timestamp {
+    end_time.plus(REMEMBERED)
 }
 
 /// The shelf of a user.

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use url::Url;
+
 use crate::secret::Secret;
 
 /// Where the database is.
@@ -80,6 +82,9 @@ const DATABASE_FORMS: &str =
 const REDIS_FORMS: &str = "write embedded, redis://host:6379, rediss://host:6379 for TLS, several of these with commas between \
                            them for a cluster, or redis+sentinel://host:26379,host:26379/master-name";
 
+const POSTGRES_PARAMETERS: [&str; 5] = ["sslmode", "sslrootcert", "sslcert", "sslkey", "options"];
+const MYSQL_PARAMETERS: [&str; 4] = ["ssl-mode", "ssl-ca", "ssl-cert", "ssl-key"];
+
 pub(super) fn database(url: &str, data_dir: &Path) -> Result<DatabaseAddress, String> {
     if url.is_empty() {
         return Ok(DatabaseAddress::Sqlite(data_dir.join("countersign.db")));
@@ -108,12 +113,22 @@ fn sqlite(rest: &str) -> Result<PathBuf, String> {
 }
 
 fn database_server(scheme: &str, rest: &str) -> Result<SecretUrl, String> {
-    let named = rest.strip_prefix("//").and_then(|rest| rest.split('?').next()?.rsplit_once('/'));
-    match named {
-        Some((host, database)) if !host.is_empty() && !database.is_empty() => {
-            Ok(SecretUrl::new(format!("{scheme}:{rest}")))
+    let text = format!("{scheme}:{rest}");
+    // What the parser says of a URL may quote it, and with it the password.
+    let url = Url::parse(&text).map_err(|_| {
+        format!("is no URL; percent-encode what is not a letter or a digit in user and password; {DATABASE_FORMS}")
+    })?;
+    if url.host_str().is_none_or(str::is_empty) || url.path().trim_start_matches('/').is_empty() {
+        return Err(format!("must name a host and a database; {DATABASE_FORMS}"));
+    }
+    // The drivers pass over what they do not know: a misspelt demand for TLS would be none.
+    let known: &[&str] = if scheme == "postgres" { &POSTGRES_PARAMETERS } else { &MYSQL_PARAMETERS };
+    match url.query_pairs().find(|(name, _)| !known.contains(&name.as_ref())) {
+        Some((name, _)) => Err(format!("has a parameter {name:?} that is not known; known are {}", known.join(", "))),
+        None if url.fragment().is_some() => {
+            Err("holds a #; percent-encode it (%23) where it belongs to the password".to_owned())
         }
-        Some(_) | None => Err(format!("must name a host and a database; {DATABASE_FORMS}")),
+        None => Ok(SecretUrl::new(text)),
     }
 }
 
@@ -188,6 +203,22 @@ mod tests {
         assert_eq!(database("mariadb://u@h/d", here), Ok(DatabaseAddress::Mysql(url("mysql://u@h/d"))));
         for wrong in ["postgres://h", "postgres://h/", "mysql:///d", "oracle://h/d", "postgres", "sqlite::memory:"] {
             assert!(database(wrong, here).is_err(), "{wrong}");
+        }
+        for misspelt in ["mysql://h/d?ssl_mode=VERIFY_CA", "postgres://h/d?ssl-mode=require", "mysql://h/d?tls=true"] {
+            assert!(database(misspelt, here).is_err_and(|told| told.contains("not known")), "{misspelt}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_breaks_its_url_is_not_quoted() {
+        for broken in [
+            "postgres://u:hunter#2@h/d",
+            "postgres://u:hunter/2@h/d",
+            "mysql://u:hunter?2@h/d",
+            "mysql://u:hunter2@h:x/d",
+        ] {
+            let told = database(broken, Path::new("")).err();
+            assert!(told.as_ref().is_some_and(|told| !told.contains("hunter")), "{told:?}");
         }
     }
 

@@ -83,7 +83,8 @@ async fn judge(
                 return replay(tx, user, method, call).await;
             }
             if let Some(attempt) = attempt
-                && tx.spend_challenge(&attempt.taken.hash, attempt.taken.end_time).await? == Swap::Stale
+                && tx.spend_challenge(&attempt.taken.hash, challenge::remembered_until(attempt.taken.end_time)).await?
+                    == Swap::Stale
             {
                 return record_lost(kit, tx, user, method, call).await;
             }

@@ -177,7 +177,12 @@ async fn open_server(address: &DatabaseAddress, purpose: Use) -> anyhow::Result<
 async fn connect(address: &DatabaseAddress, options: ConnectOptions) -> anyhow::Result<DatabaseConnection> {
     // Told by its words alone: its causes repeat them.
     let opened = Box::pin(Database::connect(options)).await.map_err(|fault| {
-        if dialect::is_silence(&fault) { anyhow!("nobody answers there") } else { anyhow!("{fault}") }
+        match dialect::is_silence(&fault) {
+            Some(true) => anyhow!("nobody answers there"),
+            Some(false) => anyhow!("{fault}"),
+            // Words that are not the server's may quote the URL.
+            None => anyhow!("the URL cannot be used"),
+        }
     });
     opened.with_context(|| match address {
         DatabaseAddress::Sqlite(path) => format!("cannot open the database {}", path.display()),

@@ -24,8 +24,9 @@ const DOUBT: Duration = Duration::from_secs(1);
 /// A connection that does not answer by then is given up.
 const PING: Duration = Duration::from_secs(1);
 /// Connections are renewed, so that they spread over new servers.
-const AGE: Duration = Duration::from_secs(30 * 60);
-const IDLE: Duration = Duration::from_secs(5 * 60);
+const AGE: Duration = Duration::from_secs(5 * 60);
+/// Sooner than MySQL is told to end a connection that says nothing.
+const IDLE: Duration = Duration::from_secs(20);
 /// Whoever brings the schema up to date is waited for so long.
 const SCHEMA_LOCK_SECONDS: u32 = 120;
 /// The name of that lock, as PostgreSQL wants it: "counters" in ASCII.
@@ -95,6 +96,8 @@ fn tune_postgres(options: PgConnectOptions, purpose: Use) -> PgConnectOptions {
 async fn tune_mysql(connection: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
     connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
     connection.execute("SET SESSION innodb_lock_wait_timeout = 2").await?;
+    // A replica that has lost its power in the middle of a transaction holds its locks no longer.
+    connection.execute("SET SESSION wait_timeout = 30").await?;
     Ok(())
 }
 
@@ -127,7 +130,7 @@ pub(super) fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
 pub(super) struct Words {
     /// Finds a table by its name, `$1` or `?`.
     pub(super) find_table: &'static str,
-    /// The database's clock in milliseconds; None = it is this machine's.
+    /// The database's clock in milliseconds, no row where it takes no writes; None = it is this machine's.
     pub(super) clock: Option<&'static str>,
     /// Waits until nobody else changes the schema; lasts as long as the connection.
     pub(super) lock_schema: Option<String>,
@@ -143,13 +146,15 @@ pub(super) fn words(backend: DbBackend) -> anyhow::Result<Words> {
         DbBackend::Postgres => Words {
             find_table: "SELECT table_name FROM information_schema.tables \
                          WHERE table_schema = current_schema() AND table_name = $1",
-            clock: Some("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"),
+            clock: Some(
+                "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) WHERE NOT pg_is_in_recovery()",
+            ),
             lock_schema: Some(format!("SELECT CAST(1 AS bigint) FROM pg_advisory_lock({SCHEMA_LOCK})")),
         },
         DbBackend::MySql => Words {
             find_table: "SELECT table_name FROM information_schema.tables \
                          WHERE table_schema = DATABASE() AND table_name = ?",
-            clock: Some("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"),
+            clock: Some("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) FROM DUAL WHERE @@global.read_only = 0"),
             // Names of locks are the server's, not the database's.
             lock_schema: Some(format!(
                 "SELECT GET_LOCK(CONCAT('countersign.', LEFT(DATABASE(), 48)), {SCHEMA_LOCK_SECONDS})"
@@ -170,12 +175,12 @@ pub(super) enum Meaning {
     Fault,
 }
 
-/// Whether nobody has answered for so long that it was given up.
-pub(super) fn is_silence(fault: &DbErr) -> bool {
+/// Whether nobody has answered for so long that it was given up; None when it did not come to that.
+pub(super) fn is_silence(fault: &DbErr) -> Option<bool> {
     let DbErr::Conn(RuntimeErr::SqlxError(cause)) = fault else {
-        return false;
+        return None;
     };
-    matches!(cause.as_ref(), sqlx::Error::PoolTimedOut)
+    Some(matches!(cause.as_ref(), sqlx::Error::PoolTimedOut))
 }
 
 pub(super) fn meaning(fault: &DbErr) -> Meaning {

@@ -94,7 +94,8 @@ impl Store {
             return Ok(None);
         };
         let row = self.pulse.query_one_raw(Statement::from_string(backend, query)).await.map_err(outage)?;
-        let millis = row.context("the database does not know the time")?.try_get_by_index(0).map_err(outage)?;
+        let millis =
+            row.context("the database takes no writes").context(Outage)?.try_get_by_index(0).map_err(outage)?;
         Ok(Some(Timestamp::from_millis(millis)))
     }
 

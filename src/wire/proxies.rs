@@ -5,7 +5,7 @@ use std::{
     sync::Once,
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 const FORWARDED: &str = "x-forwarded-for";
@@ -26,16 +26,16 @@ impl Proxies {
     /// for as long as proxies that are trusted have written them; the first that is none of those is the source.
     pub fn source(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut source = peer.to_canonical();
-        let lines: Vec<_> = headers.get_all(FORWARDED).iter().filter_map(|line| line.to_str().ok()).collect();
+        let lines: Vec<_> = headers.get_all(FORWARDED).iter().map(HeaderValue::as_bytes).collect();
         if !lines.is_empty() && !self.trusts(source) {
             self.warn_once(source);
         }
-        for word in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        for word in lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
             if !self.trusts(source) {
                 break;
             }
             // What is no address ends what can be known: the last proxy stands for whoever is behind it.
-            let Some(address) = address(word.trim()) else {
+            let Some(address) = std::str::from_utf8(word).ok().and_then(|word| address(word.trim())) else {
                 break;
             };
             source = address.to_canonical();
@@ -71,7 +71,7 @@ mod tests {
     fn source(trusted: &[&str], peer: &str, lines: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {
-            if let Ok(line) = line.parse() {
+            if let Ok(line) = HeaderValue::from_bytes(line.as_bytes()) {
                 headers.append(FORWARDED, line);
             }
         }
@@ -100,6 +100,7 @@ mod tests {
     fn what_cannot_be_read_ends_what_is_known() {
         let trusted = ["10.0.0.0/8"];
         assert_eq!(source(&trusted, "10.0.0.1", &["198.51.100.7, unknown, 10.1.1.1"]), "10.1.1.1");
+        assert_eq!(source(&trusted, "10.0.0.1", &["6.6.6.6", "ÿ, 10.1.1.1"]), "10.1.1.1", "nor what stands before it");
         assert_eq!(source(&trusted, "10.0.0.1", &[""]), "10.0.0.1");
         assert_eq!(source(&trusted, "10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(source(&trusted, "10.0.0.1", &["10.2.2.2"]), "10.2.2.2", "all are proxies: the first of them");

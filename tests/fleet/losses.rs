@@ -85,7 +85,8 @@ async fn a_source_is_held_to_a_stricter_limit_while_redis_is_away() {
     let mut redis = redis::single();
     let (fleet, _) = fleet(&redis::url(&redis)).await;
     let replica = fleet.replica_with(&["limits.source_failures=8".to_owned()]).await;
-    let guesses = async |names: &str, count: usize| {
+    let other = fleet.replica_with(&["limits.source_failures=8".to_owned()]).await;
+    let guesses_at = async |replica: &Replica, names: &str, count: usize| {
         let mut reasons = BTreeMap::new();
         for n in 0..count {
             let answer = replica.local_auth_with(&format!("{names}{n}@example.com"), "a wrong password").await;
@@ -93,13 +94,19 @@ async fn a_source_is_held_to_a_stricter_limit_while_redis_is_away() {
         }
         reasons
     };
+    let guesses = async |names: &str, count: usize| guesses_at(&replica, names, count).await;
     let expected = |judged: i32, refused: i32| {
         BTreeMap::from([("INVALID_CREDENTIALS".to_owned(), judged), ("RATE_LIMITED".to_owned(), refused)])
     };
     assert_eq!(guesses("a", 12).await, expected(8, 4));
     assert_eq!(reason(&replica.local_auth(PLAIN).await), "RATE_LIMITED", "the source, not the name");
     redis.kill();
-    assert_eq!(guesses("b", 5).await, expected(2, 3), "a quarter of it, by this replica alone");
+    assert_eq!(
+        guesses("b", 5).await,
+        BTreeMap::from([("RATE_LIMITED".to_owned(), 5)]),
+        "what it has counted, it knows"
+    );
+    assert_eq!(guesses_at(&other, "d", 5).await, expected(2, 3), "a quarter of it, by this replica alone");
     let _redis = redis::again(&redis.home.clone(), redis.port);
     let is_judged =
         async || reason(&replica.local_auth_with("c@example.com", "a wrong password").await) != "RATE_LIMITED";

@@ -69,6 +69,8 @@ impl Sql {
     fn mariadb_with(options: &[String]) -> Self {
         let (home, port) = (home("mariadb", None), free_port());
         let mut install = Command::new(program("mariadb-install-db"));
+        // A place of its own: a server that starts removes the temporary tables of all that share one.
+        install.env("TMPDIR", &home);
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         run(install.arg(format!("--datadir={}", home.join("data").display())).arg("--user=root"));
         let arguments = [&mariadb_arguments(&home, port), options].concat();
@@ -186,6 +188,7 @@ fn mariadb_arguments(home: &Path, port: u16) -> Vec<String> {
         "--innodb-buffer-pool-size=64M",
         "--innodb-log-file-size=16M",
         "--sync-binlog=0",
+        &format!("--tmpdir={}", home.display()),
         &format!("--port={port}"),
         &format!("--datadir={}", home.join("data").display()),
         &format!("--socket={}", home.join("socket").display()),

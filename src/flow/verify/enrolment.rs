@@ -63,7 +63,9 @@ pub(super) async fn confirm(
     };
     let factors = tx.factors(user).await?;
     has_room(&factors, method, pending.replaces).map_err(Stop::NotJudged)?;
-    if tx.spend_challenge(&attempt.taken.hash, attempt.taken.end_time).await? == Swap::Stale {
+    if tx.spend_challenge(&attempt.taken.hash, challenge::remembered_until(attempt.taken.end_time)).await?
+        == Swap::Stale
+    {
         return record_lost(kit, tx, user, method, call).await;
     }
     let is_first = !has_factor(&factors);
@@ -175,7 +177,7 @@ async fn admit(
         Opener::EnrolmentToken(token) => {
             // The token is spent like a challenge: it gives one session.
             let end_time = call.now.plus(challenge::ENROLMENT_TOKEN_LIFE);
-            if tx.spend_challenge(&token, end_time).await? == Swap::Stale {
+            if tx.spend_challenge(&token, challenge::remembered_until(end_time)).await? == Swap::Stale {
                 return Err(Stop::Over);
             }
             let proof = Proof { auth_time: call.now, amr: Amr::password().with(words), acr: Acr::Two };
