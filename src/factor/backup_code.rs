@@ -144,6 +144,24 @@ mod tests {
     }
 
     #[test]
+    fn every_letter_of_the_alphabet_comes_as_often_as_any_other() -> anyhow::Result<()> {
+        const CODES: usize = 4000;
+        let mut counts = [0_usize; 128];
+        for _ in 0..CODES {
+            for letter in new_code()?.expose().bytes() {
+                counts[usize::from(letter)] += 1;
+            }
+        }
+        let expected = CODES * usize::from(LENGTH) / ALPHABET.len();
+        for letter in ALPHABET {
+            // Ten standard deviations: chance alone never gets there.
+            let count = counts[usize::from(*letter)];
+            assert!(count.abs_diff(expected) < 320, "{}: {count} instead of {expected}", char::from(*letter));
+        }
+        Ok(())
+    }
+
+    #[test]
     fn stored_codes_of_another_form_are_refused() {
         for bytes in [&[][..], &[2, 8], &[1, 8, 0, 0], &[1, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]] {
             assert!(parts(&FactorData::new(bytes.to_vec())).is_err(), "{bytes:?}");

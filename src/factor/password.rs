@@ -127,6 +127,12 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_password_that_can_be_set_can_be_shown() {
+        let shown = |count| Password::parse("password", &Secret::new("ä".repeat(count)));
+        assert!(shown(256).is_ok() && shown(257).is_err());
+    }
+
+    #[test]
     fn length_is_counted_in_characters() {
         assert!(why("kzq-wpx").contains("8 to 256 characters"));
         assert_eq!(why("kzq-wpxj"), "");

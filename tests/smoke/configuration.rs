@@ -29,7 +29,7 @@ fn every_problem_is_told_at_once_with_key_source_and_remedy() {
         "tokn.issuer (from countersign.toml): there is no such key; did you mean token.issuer?",
         "database.url (from the environment variable COUNTERSIGN_DATABASE__URL): the scheme \"oracle\" is not known",
         "grpc.reflection (from the environment variable COUNTERSIGN_GRPC__REFLECTION): must be of type boolean",
-        "redis.url (from a flag (--set)): the scheme \"nats\" is not known",
+        "redis.url (from a flag (--set)): has no scheme that is known; write embedded",
     ];
     for command in ["serve", "migrate"] {
         fails(&place, &[command, "--set", "redis.url=nats://host"], &environment, &parts);
@@ -47,7 +47,14 @@ fn bad_values_one_by_one() {
         ("database.url=sqlite::memory:", "must name a file"),
         ("database.url=sqlite:x?mode=ro", "takes no parameters"),
         ("database.url=countersign.db", "has no scheme"),
-        ("redis.url=redis", "must be embedded"),
+        ("database.url=postgres://host/x", "must be set beside a database server"),
+        ("database.url=mysql://host/x?ssl_mode=REQUIRED", "is not known; known are ssl-mode"),
+        ("database.max_connections=0", "must be a number from 1 to 1000"),
+        ("redis.url=redis", "has no scheme that is known; write embedded"),
+        ("redis.url=redis+sentinel://host", "must name the sentinels and the master"),
+        ("redis.key_prefix={x}", "no braces"),
+        ("trusted_proxies=10.0.0.0/99", "neither an address nor a network"),
+        ("limits.source_failures=-1", "must be a number from 0"),
         ("token.issuer=", "must not be empty"),
         ("totp.issuer=a:b", "no colon"),
         ("telemetry.log_level=loud", "must be error, warn"),
