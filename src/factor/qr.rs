@@ -40,3 +40,27 @@ fn draw(code: &QrCode) -> anyhow::Result<Vec<u8>> {
     writer.finish()?;
     Ok(picture)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_module_is_a_square_in_its_place_within_a_white_margin() -> anyhow::Result<()> {
+        let code = QrCode::with_error_correction_level("otpauth://totp/x?secret=ABC", EcLevel::M)?;
+        let picture = draw(&code)?;
+        let mut reader = png::Decoder::new(std::io::Cursor::new(picture)).read_info()?;
+        let side = (code.width() + 2 * QUIET) * SCALE;
+        let mut pixels = vec![0; side * side];
+        let frame = reader.next_frame(&mut pixels)?;
+        assert_eq!((frame.width as usize, frame.height as usize), (side, side));
+        let colors = code.to_colors();
+        for (index, pixel) in pixels.iter().enumerate() {
+            let (x, y) = (index % side / SCALE, index / side / SCALE);
+            let is_inside = |at: usize| (QUIET..QUIET + code.width()).contains(&at);
+            let is_dark = is_inside(x) && is_inside(y) && colors[(y - QUIET) * code.width() + x - QUIET] == Color::Dark;
+            assert_eq!(*pixel, if is_dark { 0 } else { u8::MAX }, "{x} {y}");
+        }
+        Ok(())
+    }
+}
