@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tokio::sync::oneshot::Receiver;
 use tonic::Status;
 
 use crate::{
@@ -25,8 +26,17 @@ pub struct Stage {
     users: AtomicU32,
 }
 
+/// What came of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    is_killed: bool,
+    is_done: bool,
+}
+
 /// What is done while the replica is killed.
 pub trait Story {
+    /// In how many transactions it is done.
+    const COMMITS: usize = 1;
     /// What the user has in hand before.
     type Hand;
     /// What the user is given.
@@ -36,8 +46,8 @@ pub trait Story {
 
     async fn act(replica: &Replica, hand: &Self::Hand) -> Result<Self::Answer, Status>;
 
-    /// Checks what is there now. The answer is of use when it was given before the end.
-    async fn check(stage: &Stage, replica: &Replica, hand: Self::Hand, answer: Result<Self::Answer, Status>);
+    /// Checks what is there now, and answers whether it was done. The answer is there when it was given before the end.
+    async fn check(stage: &Stage, replica: &Replica, hand: Self::Hand, answer: Result<Self::Answer, Status>) -> bool;
 }
 
 impl Stage {
@@ -89,10 +99,10 @@ impl Stage {
     }
 }
 
-/// Tells a story to its end or to the kill; answers whether it was killed.
-async fn tell<S: Story>(stage: &Stage, replica: &mut Replica, n: usize, fate: Fate) -> bool {
+/// Tells a story to its end or to where the proxy stops, and kills the replica there.
+async fn tell<S: Story>(stage: &Stage, replica: &mut Replica, stop: impl Fn(&Proxy) -> Receiver<()>) -> Told {
     let hand = S::prepare(stage, replica).await;
-    let mut stopped = stage.proxy.stop_at(n, fate);
+    let mut stopped = stop(&stage.proxy);
     let (answer, is_killed) = {
         let mut act = std::pin::pin!(S::act(replica, &hand));
         tokio::select! {
@@ -111,30 +121,44 @@ async fn tell<S: Story>(stage: &Stage, replica: &mut Replica, n: usize, fate: Fa
     } else {
         stage.proxy.pass();
     }
-    S::check(stage, replica, hand, answer).await;
-    is_killed
+    let is_done = S::check(stage, replica, hand, answer).await;
+    Told { is_killed, is_done }
 }
 
-/// Tells a story again and again, each time with the kill at the next place, until there is none. Without the server's answer to
-/// one chunk is as good as without the next, so half of the places cover every gap; long runs take all.
-async fn kill_everywhere<S: Story>(sql: &Sql) {
-    let stage = Stage::new(sql);
-    let mut replica = stage.replica().await;
-    let step = if rounds() > 3 { 1 } else { 2 };
+/// Kills a replica with the commit lost, and with its answer lost.
+async fn kill_at_commits<S: Story>(stage: &Stage, replica: &mut Replica) {
+    for commit in 1..=S::COMMITS {
+        for fate in [Fate::Lost, Fate::Delivered] {
+            let told = tell::<S>(stage, replica, |proxy| proxy.stop_at_text("COMMIT", commit, fate)).await;
+            let is_done = fate == Fate::Delivered && commit == S::COMMITS;
+            assert_eq!(told, Told { is_killed: true, is_done }, "{commit} {fate:?}");
+        }
+    }
+}
+
+/// Kills a replica at one place after another until the story ends before the kill. Long runs take every place.
+async fn kill_everywhere<S: Story>(stage: &Stage, replica: &mut Replica) {
+    let (step, both) = if rounds() > 3 { (1, true) } else { (3, false) };
+    let mut fates = [Fate::Lost, Fate::Delivered];
     let mut n = 1;
-    while tell::<S>(&stage, &mut replica, n, Fate::Lost).await {
-        tell::<S>(&stage, &mut replica, n, Fate::Delivered).await;
+    while tell::<S>(stage, replica, |proxy| proxy.stop_at(n, fates[0])).await.is_killed {
+        if both {
+            tell::<S>(stage, replica, |proxy| proxy.stop_at(n, fates[1])).await;
+        }
+        fates.reverse();
         n += step;
     }
-    assert!(n > 4, "the replica says more than that to its database");
-    // The last one may have been stepped over.
-    tell::<S>(&stage, &mut replica, n - 1, Fate::Delivered).await;
+    assert!(n > 6, "the replica says more than that to its database");
 }
 
 async fn on_databases<S: Story>() {
-    kill_everywhere::<S>(Sql::shared_postgres()).await;
-    if rounds() > 3 {
-        kill_everywhere::<S>(Sql::shared_mariadb()).await;
+    for sql in Sql::shared() {
+        let stage = Stage::new(sql);
+        let mut replica = stage.replica().await;
+        kill_at_commits::<S>(&stage, &mut replica).await;
+        if sql.is_postgres() || rounds() > 3 {
+            kill_everywhere::<S>(&stage, &mut replica).await;
+        }
     }
 }
 

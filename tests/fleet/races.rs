@@ -65,10 +65,11 @@ async fn one_authenticator_code_over_five_challenges_and_three_replicas_works_on
 #[tokio::test(flavor = "multi_thread")]
 async fn one_backup_code_over_five_challenges_and_three_replicas_works_once() {
     on_each_database(async |fleet, replicas| {
-        fleet.add_user("backup@example.com");
-        let user = replicas[0].enrol("backup@example.com").await;
-        for round in 0..rounds().min(user.backup_codes.len()) {
-            let counts = answers(replicas, &user, 5, &user.backup_codes[round]).await;
+        for round in 0..rounds() {
+            let email = format!("backup{round}@example.com");
+            fleet.add_user(&email);
+            let user = replicas[round % 3].enrol(&email).await;
+            let counts = answers(replicas, &user, 5, &user.backup_codes[round % user.backup_codes.len()]).await;
             assert_eq!(counts.get("OK"), Some(&1), "{counts:?}");
         }
     })

@@ -54,16 +54,16 @@ impl Fleet {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let fleet =
             Self { _turn: turn, home: home("fleet", None), database: database.to_owned(), redis: redis.to_owned() };
-        run(fleet.command(&["keys", "init"]));
-        run(fleet.command(&["migrate"]));
+        run(&mut fleet.command(&["keys", "init"]));
+        run(&mut fleet.command(&["migrate"]));
         fleet
     }
 
     /// A command of the binary on the stores of the fleet.
-    pub fn command(&self, args: &[&str]) -> &'static mut Command {
-        // Leaked: a builder that is handed on is kinder than a macro, and a test ends soon.
-        let command = Box::leak(Box::new(Command::new(env!("CARGO_BIN_EXE_countersign"))));
-        command.args(args).args(self.arguments()).current_dir(&self.home).env_clear()
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.args(args).args(self.arguments()).current_dir(&self.home).env_clear();
+        command
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -80,7 +80,7 @@ impl Fleet {
     pub fn add_user(&self, email: &str) {
         let input = self.home.join(format!("password-{email}"));
         fs::write(&input, PASSWORD).unwrap();
-        let command = self.command(&["user", "add", "--email", email]);
+        let mut command = self.command(&["user", "add", "--email", email]);
         let output = command.stdin(fs::File::open(&input).unwrap()).stdout(Stdio::piped()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }

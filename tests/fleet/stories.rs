@@ -38,7 +38,12 @@ impl Story for Enrol {
         replica.verify(&hand.session.access_token, &hand.challenge_id, &code).await
     }
 
-    async fn check(stage: &Stage, replica: &Replica, hand: Enrolling, answer: Result<pb::VerifyResponse, Status>) {
+    async fn check(
+        stage: &Stage,
+        replica: &Replica,
+        hand: Enrolling,
+        answer: Result<pb::VerifyResponse, Status>,
+    ) -> bool {
         let signed_in = replica.local_auth(&hand.email).await.unwrap();
         let is_on = signed_in.two_fa_required;
         assert!(is_on || answer.is_err());
@@ -49,7 +54,7 @@ impl Story for Enrol {
         if !is_on {
             assert!(!replica.status(&signed_in.access_token).await.unwrap().enabled);
             replica.enrol(&hand.email).await;
-            return;
+            return false;
         }
         let next = hand.app.generate(hand.at + 30).to_string();
         let session = replica.verify("", &signed_in.challenge_id, &next).await.unwrap();
@@ -58,6 +63,7 @@ impl Story for Enrol {
         if let Ok(answer) = answer {
             signs_in(replica, &hand.email, &answer.backup_codes[0]).await.unwrap();
         }
+        true
     }
 }
 
@@ -90,8 +96,13 @@ impl Story for SignInByApp {
         replica.verify("", &hand.challenge_id, &hand.code).await
     }
 
-    async fn check(stage: &Stage, replica: &Replica, hand: SigningIn, answer: Result<pb::VerifyResponse, Status>) {
-        hand.check(stage, replica, answer.is_ok()).await;
+    async fn check(
+        stage: &Stage,
+        replica: &Replica,
+        hand: SigningIn,
+        answer: Result<pb::VerifyResponse, Status>,
+    ) -> bool {
+        hand.check(stage, replica, answer.is_ok()).await
     }
 }
 
@@ -109,13 +120,18 @@ impl Story for SignInByBackupCode {
         replica.verify("", &hand.challenge_id, &hand.code).await
     }
 
-    async fn check(stage: &Stage, replica: &Replica, hand: SigningIn, answer: Result<pb::VerifyResponse, Status>) {
-        hand.check(stage, replica, answer.is_ok()).await;
+    async fn check(
+        stage: &Stage,
+        replica: &Replica,
+        hand: SigningIn,
+        answer: Result<pb::VerifyResponse, Status>,
+    ) -> bool {
+        hand.check(stage, replica, answer.is_ok()).await
     }
 }
 
 impl SigningIn {
-    async fn check(&self, stage: &Stage, replica: &Replica, is_acknowledged: bool) {
+    async fn check(&self, stage: &Stage, replica: &Replica, is_acknowledged: bool) -> bool {
         let email = &self.user.email;
         let done = self.successes(stage).await;
         assert!(done == 1 || done == 0 && !is_acknowledged, "{done}");
@@ -130,6 +146,7 @@ impl SigningIn {
             assert!(["OK", "INVALID_CODE", "CHALLENGE_EXPIRED"].contains(&reason(&answer).as_str()), "{answer:?}");
         }
         signs_in(replica, email, &self.other).await.unwrap();
+        done == 1
     }
 
     async fn successes(&self, stage: &Stage) -> i64 {
@@ -158,7 +175,7 @@ impl Story for WrongCode {
         replica: &Replica,
         (user, _): Self::Hand,
         answer: Result<pb::VerifyResponse, Status>,
-    ) {
+    ) -> bool {
         let is_answered = reason(&answer) == "INVALID_CODE";
         let is_counted = stage.failures(&user.email, "totp", 2).await;
         assert!(is_counted || !is_answered && stage.failures(&user.email, "totp", 1).await);
@@ -166,6 +183,7 @@ impl Story for WrongCode {
         assert_eq!(rows, if is_counted { 2 } else { 1 });
         signs_in(replica, &user.email, &user.next_code()).await.unwrap();
         assert!(!stage.failures(&user.email, "totp", 1).await);
+        is_counted
     }
 }
 
@@ -184,7 +202,12 @@ impl Story for Disable {
         replica.disable(&user.session.access_token, &user.next_code()).await
     }
 
-    async fn check(stage: &Stage, replica: &Replica, user: Enrolled, answer: Result<pb::DisableResponse, Status>) {
+    async fn check(
+        stage: &Stage,
+        replica: &Replica,
+        user: Enrolled,
+        answer: Result<pb::DisableResponse, Status>,
+    ) -> bool {
         let signed_in = replica.local_auth(&user.email).await.unwrap();
         let is_on = signed_in.two_fa_required;
         assert!(!is_on || answer.is_err());
@@ -199,6 +222,7 @@ impl Story for Disable {
             assert!(!replica.status(&signed_in.access_token).await.unwrap().enabled);
             replica.enrol(&user.email).await;
         }
+        !is_on
     }
 }
 
@@ -208,6 +232,7 @@ pub struct Regenerate;
 impl Story for Regenerate {
     type Hand = Enrolled;
     type Answer = pb::GenerateBackupCodesResponse;
+    const COMMITS: usize = 2;
 
     async fn prepare(stage: &Stage, replica: &Replica) -> Enrolled {
         replica.enrol(&stage.user()).await
@@ -222,11 +247,11 @@ impl Story for Regenerate {
         replica: &Replica,
         user: Enrolled,
         answer: Result<pb::GenerateBackupCodesResponse, Status>,
-    ) {
+    ) -> bool {
         assert_eq!(stage.factors(&user.email).await, (1, 1));
         let sets = stage.rows("audit_events", &user.email, "kind = 'authn_backup_codes_created'").await;
         let is_new = sets == 2;
-        assert!(is_new && sets == 2 || sets == 1 && answer.is_err(), "{sets}");
+        assert!(is_new || sets == 1 && answer.is_err(), "{sets}");
         let token = &user.session.access_token;
         assert_eq!(replica.status(token).await.unwrap().backup_codes_remaining, 10);
         assert_eq!(signs_in(replica, &user.email, &user.backup_codes[0]).await.is_ok(), !is_new);
@@ -237,6 +262,7 @@ impl Story for Regenerate {
         };
         signs_in(replica, &user.email, &newer.backup_codes[0]).await.unwrap();
         signs_in(replica, &user.email, &user.backup_codes[1]).await.unwrap_err();
+        is_new
     }
 }
 
@@ -244,25 +270,35 @@ impl Story for Regenerate {
 pub struct Refresh;
 
 impl Story for Refresh {
-    type Hand = pb::LocalAuthResponse;
+    type Hand = (String, pb::LocalAuthResponse);
     type Answer = pb::RefreshSessionResponse;
 
     async fn prepare(stage: &Stage, replica: &Replica) -> Self::Hand {
-        replica.local_auth(&stage.user()).await.unwrap()
+        let email = stage.user();
+        let session = replica.local_auth(&email).await.unwrap();
+        (email, session)
     }
 
-    async fn act(replica: &Replica, hand: &Self::Hand) -> Result<pb::RefreshSessionResponse, Status> {
-        replica.refresh(&hand.refresh_token).await
+    async fn act(replica: &Replica, (_, session): &Self::Hand) -> Result<Self::Answer, Status> {
+        replica.refresh(&session.refresh_token).await
     }
 
-    async fn check(_: &Stage, replica: &Replica, hand: Self::Hand, answer: Result<pb::RefreshSessionResponse, Status>) {
-        assert!(replica.is_good(&hand.access_token).await.unwrap());
-        let again = replica.refresh(&hand.refresh_token).await.unwrap();
+    async fn check(
+        stage: &Stage,
+        replica: &Replica,
+        (email, session): Self::Hand,
+        answer: Result<Self::Answer, Status>,
+    ) -> bool {
+        let renewed = stage.rows("audit_events", &email, "kind = 'session_renewed'").await;
+        assert!(renewed == 1 || renewed == 0 && answer.is_err(), "{renewed}");
+        assert!(replica.is_good(&session.access_token).await.unwrap());
+        let again = replica.refresh(&session.refresh_token).await.unwrap();
         if let Ok(answer) = answer {
             assert_eq!(again.refresh_token, answer.refresh_token);
         }
         let next = replica.refresh(&again.refresh_token).await.unwrap();
         assert!(replica.is_good(&next.access_token).await.unwrap());
+        renewed == 1
     }
 }
 
@@ -289,13 +325,14 @@ impl Story for End {
         replica: &Replica,
         (email, session): Self::Hand,
         answer: Result<Self::Answer, Status>,
-    ) {
+    ) -> bool {
         let lives = replica.is_good(&session.access_token).await.unwrap();
         assert!(!lives || answer.is_err());
         assert_eq!(replica.refresh(&session.refresh_token).await.is_ok(), lives);
         let rows = stage.rows("audit_events", &email, "kind = 'session_ended'").await;
         assert_eq!(rows, i64::from(!lives));
         assert!(replica.local_auth(&email).await.is_ok());
+        !lives
     }
 }
 

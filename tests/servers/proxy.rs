@@ -44,8 +44,8 @@ enum Mode {
 enum Trap {
     /// A chunk of clients that holds this text: it is forwarded, and the connection ends in place of the server's answer.
     Cut { text: &'static str, done: Sender<()> },
-    /// The n-th chunk of clients from now on: nothing passes any more.
-    Stop { left: usize, fate: Fate, done: Sender<()> },
+    /// The n-th chunk of clients from now on that holds this text: nothing passes any more.
+    Stop { text: &'static str, left: usize, fate: Fate, done: Sender<()> },
 }
 
 /// What is to happen when the server answers on a link.
@@ -60,6 +60,8 @@ struct Link {
     server: TcpStream,
     /// Its chunks do not count.
     is_quiet: bool,
+    /// Nothing passes on it, ever.
+    is_mute: bool,
     then: Option<Then>,
 }
 
@@ -98,8 +100,19 @@ impl Proxy {
     pub fn pass(&self) {
         let mut state = self.shared.lock();
         state.trap = None;
-        // One that was sprung, and waits for an answer, would stop everything later.
-        state.links.values_mut().for_each(|link| link.then = None);
+        for link in state.links.values_mut() {
+            link.then = None;
+        }
+        self.shared.set(&mut state, Mode::Pass);
+    }
+
+    /// New connections pass. On those that are open nothing does, and nobody tells: so it is behind a firewall that has forgotten
+    /// them.
+    pub fn forget(&self) {
+        let mut state = self.shared.lock();
+        for link in state.links.values_mut() {
+            link.is_mute = true;
+        }
         self.shared.set(&mut state, Mode::Pass);
     }
 
@@ -137,8 +150,13 @@ impl Proxy {
 
     /// Stops everything at the n-th chunk of clients from now on; the first is 1.
     pub fn stop_at(&self, n: usize, fate: Fate) -> Receiver<()> {
+        self.stop_at_text("", n, fate)
+    }
+
+    /// The same at the n-th chunk that holds a text.
+    pub fn stop_at_text(&self, text: &'static str, n: usize, fate: Fate) -> Receiver<()> {
         let (done, receiver) = oneshot::channel();
-        self.shared.lock().trap = Some(Trap::Stop { left: n, fate, done });
+        self.shared.lock().trap = Some(Trap::Stop { text, left: n, fate, done });
         receiver
     }
 }
@@ -187,7 +205,7 @@ impl Shared {
 
 impl State {
     fn is_held(&self, id: u64) -> bool {
-        self.mode == Mode::Hold && self.links.contains_key(&id)
+        self.links.get(&id).is_some_and(|link| link.is_mute || self.mode == Mode::Hold)
     }
 
     /// Answers whom to tell when everything stops before this chunk.
@@ -201,15 +219,12 @@ impl State {
         link.is_quiet |= quiet.iter().any(|text| says(chunk, text));
         match self.trap.take()? {
             Trap::Cut { text, done } if says(chunk, text) => link.then = Some(Then::Cut(done)),
-            Trap::Stop { left: 1, fate, done } if !link.is_quiet => match fate {
-                Fate::Lost => return Some(done),
-                Fate::Delivered => link.then = Some(Then::Stop(done)),
+            Trap::Stop { text, left, fate, done } if !link.is_quiet && says(chunk, text) => match (left, fate) {
+                (..=1, Fate::Lost) => return Some(done),
+                (..=1, Fate::Delivered) => link.then = Some(Then::Stop(done)),
+                _ => self.trap = Some(Trap::Stop { text, left: left - 1, fate, done }),
             },
-            Trap::Stop { left, fate, done } => {
-                let left = if link.is_quiet { left } else { left - 1 };
-                self.trap = Some(Trap::Stop { left, fate, done });
-            }
-            trap @ Trap::Cut { .. } => self.trap = Some(trap),
+            trap @ (Trap::Cut { .. } | Trap::Stop { .. }) => self.trap = Some(trap),
         }
         None
     }
@@ -241,8 +256,11 @@ impl State {
     }
 }
 
+/// Whether a chunk holds a text, whose last word ends there: COMMIT is not in READ COMMITTED.
 fn says(chunk: &[u8], text: &str) -> bool {
-    chunk.windows(text.len()).any(|window| window == text.as_bytes())
+    let mut places = chunk.windows(text.len().max(1)).enumerate();
+    let ends = |end: usize| !chunk.get(end).is_some_and(u8::is_ascii_alphabetic);
+    text.is_empty() || places.any(|(start, window)| window == text.as_bytes() && ends(start + text.len()))
 }
 
 fn accept(listener: &TcpListener, server: u16, shared: &Arc<Shared>) {
@@ -264,7 +282,7 @@ fn accept(listener: &TcpListener, server: u16, shared: &Arc<Shared>) {
         let id = state.made;
         pump(shared, id, From::Client, &client, &server);
         pump(shared, id, From::Server, &server, &client);
-        state.links.insert(id, Link { client, server, is_quiet: false, then: None });
+        state.links.insert(id, Link { client, server, is_quiet: false, is_mute: false, then: None });
     }
 }
 
