@@ -42,6 +42,7 @@ const DRAIN: Duration = Duration::from_secs(7);
 const SETTINGS_INTERVAL: Duration = Duration::from_secs(2);
 /// A round of what runs in the background takes no longer.
 const ROUND: Duration = Duration::from_secs(4);
+/// The last words to the database take no longer each.
 const CLOSE: Duration = Duration::from_secs(1);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -132,11 +133,14 @@ impl App {
         }
         // Everything that was counted, the present minute included.
         let end = self.clock.now().plus(Duration::from_secs(60));
-        if let Err(fault) = timeout(CLOSE, flow::record_refusals(&self.kit, end)).await.unwrap_or(Ok(())) {
+        if let Err(fault) = in_time(CLOSE, flow::record_refusals(&self.kit, end)).await {
             tracing::warn!(?fault, "the counts of callers who were told to wait are lost");
         }
-        // A database that hangs does not keep the process.
-        timeout(CLOSE, self.kit.store.clone().close()).await.unwrap_or(Ok(()))
+        let Ok(closed) = timeout(CLOSE, self.kit.store.clone().close()).await else {
+            tracing::warn!("the database does not answer; its connections are left to it");
+            return Ok(());
+        };
+        closed
     }
 }
 
@@ -159,7 +163,7 @@ async fn follow_settings(store: Store, known: watch::Sender<Settings>) {
     let mut interval = interval(SETTINGS_INTERVAL);
     loop {
         interval.tick().await;
-        match in_time(store.settings()).await {
+        match in_time(ROUND, store.settings()).await {
             Ok(settings) => {
                 known.send_if_modified(|known| {
                     let is_new = *known != settings;
@@ -197,22 +201,21 @@ async fn bootstrap(config: &Config, store: &Store, hasher: &Hasher, now: Timesta
     Ok(())
 }
 
-/// The answer of what runs in the background; a database that hangs does not stop it for good.
-async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timeout(ROUND, work)
-        .await
-        .unwrap_or_else(|_| Err(anyhow::anyhow!("not done within {ROUND:?}").context(Outage).into()))
+/// The answer of what no call waits for; a database that hangs does not stop it for good.
+async fn in_time<T>(patience: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |_| Err(anyhow::anyhow!("not done within {patience:?}").context(Outage).into());
+    timeout(patience, work).await.unwrap_or_else(late)
 }
 
 async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>) {
     let mut interval = interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
-        if let Err(fault) = in_time(flow::sweep(&kit, clock.now())).await {
+        if let Err(fault) = in_time(ROUND, flow::sweep(&kit, clock.now())).await {
             tracing::warn!(?fault, "a sweep failed; the next one goes on");
         }
-        if let Err(fault) = in_time(flow::record_refusals(&kit, clock.now())).await {
-            tracing::warn!(?fault, "the counts of callers who were told to wait are lost");
+        if let Err(fault) = in_time(ROUND, flow::record_refusals(&kit, clock.now())).await {
+            tracing::warn!(?fault, "the counts of callers who were told to wait are not written yet");
         }
     }
 }

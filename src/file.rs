@@ -68,17 +68,24 @@ pub struct Given {
     pub warning: Option<String>,
 }
 
-/// Reads a file that the operator has given. Refuses one that others may write; warns of one that all may read.
-pub fn read_given(path: &Path) -> anyhow::Result<Given> {
+/// Reads a file that the operator has given and that holds no secret. Refuses one that others may write.
+pub fn read_public(path: &Path) -> anyhow::Result<String> {
     let mode = mode(path)?;
     if mode & 0o022 != 0 {
         bail!("{} has mode {mode:04o}, so others may change it; remedy: chmod go-w {}", path.display(), path.display());
     }
+    let mut text = String::new();
+    File::open(path)?.read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text)
+}
+
+/// Reads a file with secrets that the operator has given. Refuses one that others may write; warns of one that all may read.
+pub fn read_given(path: &Path) -> anyhow::Result<Given> {
+    let text = read_public(path)?;
+    let mode = mode(path)?;
     let shared = mode & 0o004 != 0;
     let warning =
         shared.then(|| format!("{} holds secrets and has mode {mode:04o}, so all may read it", path.display()));
-    let mut text = String::new();
-    File::open(path)?.read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Given { text, warning })
 }
 

@@ -34,6 +34,7 @@
 //! tracing_subscriber                                      telemetry
 //! toml                                                    config  seal
 //! redis  rustls                                           ephemeral
+//! url                                                     config
 //! ipnet                                                   config  wire
 //! ```
 //!

@@ -148,12 +148,17 @@ pub(super) fn redis(url: &str) -> Result<RedisAddress, String> {
     }
 }
 
-fn redis_server(url: &str) -> Result<SecretUrl, String> {
-    match url.split_once("://") {
-        Some(("redis" | "rediss", rest)) if !rest.is_empty() => Ok(SecretUrl::new(url.to_owned())),
-        Some(("redis" | "rediss", _)) => Err(format!("must name a host; {REDIS_FORMS}")),
-        // What stands before the colon may be a password by mistake.
-        Some(_) | None => Err(format!("has no scheme that is known; {REDIS_FORMS}")),
+fn redis_server(text: &str) -> Result<SecretUrl, String> {
+    // What stands before the colon may be a password by mistake: nothing of the text is quoted.
+    if !text.starts_with("redis://") && !text.starts_with("rediss://") {
+        return Err(format!("has no scheme that is known; {REDIS_FORMS}"));
+    }
+    match Url::parse(text) {
+        Ok(url) if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(SecretUrl::new(text.to_owned())),
+        Ok(_) => Err(format!("must name a host; {REDIS_FORMS}")),
+        Err(_) => Err(format!(
+            "is no URL; percent-encode what is not a letter or a digit in user and password; {REDIS_FORMS}"
+        )),
     }
 }
 
@@ -187,7 +192,8 @@ mod tests {
             tls: true,
         };
         assert_eq!(redis("rediss+sentinel://u:p@w@a:1,b:2/main"), Ok(RedisAddress::Sentinel(sentinel)));
-        for wrong in ["", "localhost", "http://a", "redis://", "redis+sentinel://a:1", "redis://a,b"] {
+        for wrong in ["", "localhost", "http://a", "redis://", "redis+sentinel://a:1", "redis://a,b", "redis://:x@a:b"]
+        {
             assert!(redis(wrong).is_err(), "{wrong}");
         }
     }

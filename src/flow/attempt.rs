@@ -130,7 +130,8 @@ impl Kit {
                 Err(refusal.into())
             }
             Err(Stop::Broken(error)) => {
-                // Nothing was answered, so nothing is lost to the user. Whether the failure was counted is the database's.
+                // A fault costs the user nothing here; whether the failure was counted is the database's. (A call that is given
+                // up at its deadline does not come here: it has cost an attempt, or short deadlines would buy free ones.)
                 if let Err(second) = self.ephemeral.give_back(shelf, hash).await {
                     tracing::warn!(?second, "an attempt could not be given back");
                 }

