@@ -150,6 +150,11 @@ impl Hasher {
         }
     }
 
+    /// How many jobs wait in a queue.
+    pub fn waiting(&self, queue: Queue) -> usize {
+        self.shared.lock().line(queue).len()
+    }
+
     /// How many jobs were done since the start.
     pub fn jobs_done(&self) -> u64 {
         self.shared.jobs_done.load(Ordering::Relaxed)

@@ -17,6 +17,11 @@ mod home;
 mod kit;
 #[path = "contract/meanwhile.rs"]
 mod meanwhile;
+#[allow(dead_code, reason = "the other suites use what this one does not")]
+#[path = "servers/peek.rs"]
+mod peek;
+#[path = "contract/read_only.rs"]
+mod read_only;
 #[path = "contract/redis.rs"]
 mod redis;
 #[path = "contract/round_trips.rs"]

@@ -9,6 +9,9 @@ mod cuts;
 mod kills;
 #[path = "fleet/losses.rs"]
 mod losses;
+#[allow(dead_code, reason = "the other suites use what this one does not")]
+#[path = "servers/peek.rs"]
+mod peek;
 #[path = "fleet/races.rs"]
 mod races;
 #[path = "fleet/replica.rs"]

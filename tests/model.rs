@@ -8,6 +8,9 @@ mod hand;
 #[allow(dead_code, reason = "the contract suite uses what this one does not")]
 #[path = "contract/kit.rs"]
 mod kit;
+#[allow(dead_code, reason = "the other suites use what this one does not")]
+#[path = "servers/peek.rs"]
+mod peek;
 #[path = "model/reference.rs"]
 mod reference;
 #[path = "model/step.rs"]

@@ -2,7 +2,7 @@
 
 use countersign::{
     error::{Error, Refusal},
-    flow::{self, ChangePasswordRequest, DisableRequest, EnableRequest, InCall, SignIn, VerifyRequest, What},
+    flow::{self, ChangePasswordRequest, DisableRequest, InCall, SignIn, What},
     model::{Caller, Principal},
     secret::Secret,
 };
@@ -23,16 +23,8 @@ fn principal(caller: Caller) -> Principal {
 /// An account with a factor, and the token of a session that was proven by it a moment ago.
 async fn enrolled() -> (Bench, String) {
     let bench = Bench::new(&[ALICE]).await;
-    let signed_in = flow::local_auth(&bench.kit, ALICE, &Secret::new(PASSWORD.to_owned()), &call(NOW)).await.unwrap();
-    let SignIn::Tokens(tokens) = signed_in else { panic!("no factor yet") };
-    let token = tokens.access_token.expose().clone();
-    let caller = bench.admit("TwoFaService/Enable", &token, NOW).await.unwrap();
-    let request = EnableRequest { method: None, label: String::new(), replaces: None };
-    let enabled = flow::enable(&bench.kit, &caller, request, &call(NOW)).await.unwrap();
-    let key = totp_rs::Totp::from_url(enabled.enrolment.uri.expose()).unwrap();
-    let code = key.generate(NOW.seconds().cast_unsigned()).to_string();
-    let request = VerifyRequest { code, challenge_id: String::new(), method: None };
-    flow::verify(&bench.kit, &caller, &request, &call(NOW)).await.unwrap();
+    let token = bench.token(ALICE).await;
+    bench.enrol(&token).await;
     (bench, token)
 }
 

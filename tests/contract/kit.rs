@@ -12,10 +12,10 @@ use std::{
 use countersign::{
     app::{Schema, open_store},
     clock::Timestamp,
-    config::{Config, DatabaseAddress, Layers},
+    config::{Config, Layers},
     ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Payment, Shelf, SourceHash, SourceWindow, Taken, Try},
     error::Error,
-    flow::{self, Call, Kit, NewUser, Refusals, Sources},
+    flow::{self, Call, EnableRequest, Kit, NewUser, Refusals, SignIn, Sources, VerifyRequest},
     hash::{Cost, Hasher},
     model::{Caller, Email, Origin, Role},
     secret::Secret,
@@ -23,9 +23,10 @@ use countersign::{
     wire::caller::Rules,
 };
 use http::{HeaderMap, header};
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 use tokio::sync::watch;
+
+use crate::peek;
 
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -99,22 +100,40 @@ impl Bench {
 impl Bench {
     /// What a query counts, as `n`.
     pub async fn count(&self, query: &str) -> i64 {
-        let database = self.database().await;
-        let row = database.query_one_raw(Statement::from_string(DbBackend::Sqlite, query)).await;
-        database.close().await.unwrap();
-        row.unwrap().unwrap().try_get("", "n").unwrap()
+        peek::count(&self.database(), query).await
     }
 
     /// Runs a statement behind the store's back.
     pub async fn execute(&self, statement: &str) {
-        let database = self.database().await;
-        database.execute_unprepared(statement).await.unwrap();
-        database.close().await.unwrap();
+        peek::execute(&self.database(), statement).await;
     }
 
-    async fn database(&self) -> DatabaseConnection {
-        let DatabaseAddress::Sqlite(path) = config(self.home.path()).database.address else { panic!("a file") };
-        Database::connect(format!("sqlite:{}", path.display())).await.unwrap()
+    fn database(&self) -> String {
+        peek::url(&config(self.home.path()).database.address)
+    }
+
+    /// Begins an enrolment with a session's token; answers its authenticator app.
+    pub async fn enable(&self, token: &str) -> impl Fn(Timestamp) -> String + use<> {
+        let caller = self.admit("TwoFaService/Enable", token, NOW).await.unwrap();
+        let request = EnableRequest { method: None, label: String::new(), replaces: None };
+        let enabled = flow::enable(&self.kit, &caller, request, &call(NOW)).await.unwrap();
+        let key = totp_rs::Totp::from_url(enabled.enrolment.uri.expose()).unwrap();
+        move |now| key.generate(now.seconds().cast_unsigned()).to_string()
+    }
+
+    /// Enrols an authenticator in a session, and confirms it.
+    pub async fn enrol(&self, token: &str) {
+        let app = self.enable(token).await;
+        let caller = self.admit("TwoFaService/Verify", token, NOW).await.unwrap();
+        let request = VerifyRequest { code: app(NOW), challenge_id: String::new(), method: None };
+        flow::verify(&self.kit, &caller, &request, &call(NOW)).await.unwrap();
+    }
+
+    /// The token of a session that the password alone gives.
+    pub async fn token(&self, email: &str) -> String {
+        let signed_in = flow::local_auth(&self.kit, email, &Secret::new(PASSWORD.to_owned()), &call(NOW)).await;
+        let SignIn::Tokens(tokens) = signed_in.unwrap() else { panic!("no factor yet") };
+        tokens.access_token.expose().clone()
     }
 }
 

@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use countersign::{
     error::{Error, Refusal},
-    flow::{self, ChangePasswordRequest, DisableRequest, EnableRequest, InCall, SignIn, VerifyRequest, What},
+    flow::{self, ChangePasswordRequest, DisableRequest, InCall, SignIn, Sources, What},
     hash::Queue,
     model::{Caller, Email, Principal, UserId},
     secret::Secret,
@@ -43,12 +43,9 @@ async fn hold(bench: &Arc<Bench>) -> JoinSet<()> {
 /// Lets a call come to the hash pool and wait there while something happens.
 async fn meanwhile<T>(bench: &Arc<Bench>, waiting: impl Future<Output = T>, happens: impl Future<Output = ()>) -> T {
     let mut held = hold(bench).await;
-    let begun = bench.kit.store.statements_done();
     let (done, ()) = tokio::join!(waiting, async {
-        let (mut before, mut now) = (begun, begun);
-        while before != now || now == begun {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            (before, now) = (now, bench.kit.store.statements_done());
+        while bench.kit.hasher.waiting(Queue::SignIn) == 0 {
+            tokio::task::yield_now().await;
         }
         happens.await;
         held.shutdown().await;
@@ -58,11 +55,6 @@ async fn meanwhile<T>(bench: &Arc<Bench>, waiting: impl Future<Output = T>, happ
 
 async fn sign_in(bench: &Bench) -> Result<SignIn, Error> {
     flow::local_auth(&bench.kit, ALICE, &text(PASSWORD), &call(NOW)).await
-}
-
-async fn new_session(bench: &Bench) -> String {
-    let SignIn::Tokens(tokens) = sign_in(bench).await.unwrap() else { panic!("no factor yet") };
-    tokens.access_token.expose().clone()
 }
 
 async fn let_in(bench: &Bench, rpc: &str, token: &str) -> Principal {
@@ -77,14 +69,8 @@ async fn alice(bench: &Bench) -> UserId {
 /// An account with a factor; answers the token of the session that has confirmed it.
 async fn enrolled() -> (Arc<Bench>, String) {
     let bench = Arc::new(Bench::new(&[ALICE]).await);
-    let token = new_session(&bench).await;
-    let caller = bench.admit("TwoFaService/Enable", &token, NOW).await.unwrap();
-    let request = EnableRequest { method: None, label: String::new(), replaces: None };
-    let enabled = flow::enable(&bench.kit, &caller, request, &call(NOW)).await.unwrap();
-    let key = totp_rs::Totp::from_url(enabled.enrolment.uri.expose()).unwrap();
-    let code = key.generate(NOW.seconds().cast_unsigned()).to_string();
-    let request = VerifyRequest { code, challenge_id: String::new(), method: None };
-    flow::verify(&bench.kit, &caller, &request, &call(NOW)).await.unwrap();
+    let token = bench.token(ALICE).await;
+    bench.enrol(&token).await;
     (bench, token)
 }
 
@@ -128,7 +114,7 @@ async fn an_account_that_was_blocked_while_its_password_was_tried_is_told_so() {
 #[tokio::test]
 async fn a_present_password_that_was_changed_while_it_was_tried_changes_nothing() {
     let bench = Arc::new(Bench::new(&[ALICE]).await);
-    let principal = let_in(&bench, "SessionService/ChangePassword", &new_session(&bench).await).await;
+    let principal = let_in(&bench, "SessionService/ChangePassword", &bench.token(ALICE).await).await;
     let (request, now) = (change(), call(NOW));
     let changing = flow::change_password(&bench.kit, &principal, &request, &now);
     let refused = meanwhile(&bench, changing, another_password(&bench)).await;
@@ -140,7 +126,7 @@ async fn a_present_password_that_was_changed_while_it_was_tried_changes_nothing(
 #[tokio::test]
 async fn an_account_that_was_blocked_while_its_present_password_was_tried_changes_nothing() {
     let bench = Arc::new(Bench::new(&[ALICE]).await);
-    let principal = let_in(&bench, "SessionService/ChangePassword", &new_session(&bench).await).await;
+    let principal = let_in(&bench, "SessionService/ChangePassword", &bench.token(ALICE).await).await;
     let (request, now) = (change(), call(NOW));
     let changing = flow::change_password(&bench.kit, &principal, &request, &now);
     let refused = meanwhile(&bench, changing, bench.execute(BLOCK)).await;
@@ -176,7 +162,7 @@ async fn a_session_whose_time_ran_out_after_it_was_let_in_changes_nothing() {
 #[tokio::test]
 async fn ending_what_has_ended_meanwhile_leaves_no_row() {
     let bench = Arc::new(Bench::new(&[ALICE]).await);
-    let principal = let_in(&bench, "SessionService/EndSession", &new_session(&bench).await).await;
+    let principal = let_in(&bench, "SessionService/EndSession", &bench.token(ALICE).await).await;
     for (all, rows) in [(true, 1), (true, 1), (false, 1)] {
         flow::end_session(&bench.kit, &principal, all, &call(NOW)).await.unwrap();
         assert_eq!(bench.count("SELECT COUNT(*) AS n FROM audit_events WHERE kind = 'session_ended'").await, rows);
@@ -205,4 +191,29 @@ async fn a_password_that_the_full_pool_did_not_look_at_is_not_counted() {
     assert_eq!(bench.count("SELECT COALESCE(SUM(failures), 0) AS n FROM buckets").await, 0);
     held.shutdown().await;
     assert!(sign_in(&bench).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_source_whose_tries_are_under_way_makes_so_many_more_wait_and_no_others() {
+    let mut bench = Bench::new(&[ALICE]).await;
+    bench.kit.sources = Sources::new(Some(1));
+    let bench = Arc::new(bench);
+    let mut held = hold(&bench).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..40 {
+        let bench = Arc::clone(&bench);
+        calls.spawn(async move { sign_in(&bench).await.err() });
+    }
+    // One is in the pool and 32 wait for it: these seven are told at once.
+    for _ in 0..7 {
+        let refused = calls.join_next().await.unwrap().unwrap();
+        assert!(matches!(refused, Some(Error::Refused(Refusal::RateLimited { .. }))), "{refused:?}");
+    }
+    while bench.kit.hasher.waiting(Queue::SignIn) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.kit.hasher.waiting(Queue::SignIn), 1);
+    assert!(calls.try_join_next().is_none());
+    calls.shutdown().await;
+    held.shutdown().await;
 }

@@ -38,13 +38,18 @@ pub fn store(url: &str) -> Redis {
 }
 
 fn configured(url: &str, ca_file: &str) -> config::Redis {
+    read(url, ca_file).unwrap()
+}
+
+fn read(url: &str, ca_file: &str) -> Result<config::Redis, String> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let prefix = format!("countersign:{}:", NUMBER.fetch_add(1, Ordering::Relaxed));
     let settings = [("url", url), ("key_prefix", &prefix), ("ca_file", ca_file)];
     let mut settings: Vec<_> = settings.map(|(key, value)| format!("redis.{key}={value}")).into();
     settings.push("data_dir=data".to_owned());
     settings.push("database.url=sqlite:nowhere.db".to_owned());
-    Config::read(Layers::load(None, &settings)).unwrap().redis
+    let config = Config::read(Layers::load(None, &settings));
+    config.map(|config| config.redis).map_err(|problems| problems[0].to_string())
 }
 
 /// The promises that matter.
@@ -171,9 +176,11 @@ async fn no_fault_tells_a_password() {
         "redis://hunter1:hunter2@a,redis://hunter1:other@b",
         "redis+sentinel://hunter1:hunter2@host:hunter2:1/main",
     ] {
-        let fault = Redis::new(&configured(url, "")).err().unwrap();
-        assert!(fault.to_string().starts_with("redis.url "), "{fault}");
-        told.push(format!("{fault:?}"));
+        let fault =
+            read(url, "").and_then(|config| Redis::new(&config).map(drop).map_err(|fault| format!("{fault:?}")));
+        let fault = fault.unwrap_err();
+        assert!(fault.starts_with("redis.url "), "{fault}");
+        told.push(fault);
     }
     for text in told {
         assert!(!text.contains("hunter"), "{text}");
@@ -190,6 +197,11 @@ async fn a_file_of_authorities_that_is_of_no_use_is_named_before_anything_is_ope
         let fault = Redis::new(&configured(url, file.to_str().unwrap())).err().unwrap();
         assert!(fault.to_string().starts_with("redis.ca_file"), "{fault}");
     };
+    let changeable = home.path().join("changeable.pem");
+    std::fs::write(&changeable, "-----BEGIN CERTIFICATE-----").unwrap();
+    std::fs::set_permissions(&changeable, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let fault = Redis::new(&configured("rediss://localhost", changeable.to_str().unwrap())).err().unwrap();
+    assert!(format!("{fault:?}").contains("chmod go-w"), "{fault:?}");
     refused("rediss://localhost", &empty);
     refused("rediss://localhost", &missing);
     refused("redis://localhost", &empty);

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     home::{NOW, account, add, server, server_config},
+    peek,
     servers::sql::Sql,
 };
 
@@ -87,7 +88,11 @@ async fn a_migration_that_was_cut_off_is_done_again() {
         store.close().await.unwrap();
         let all = status(&config).await.0;
         // As after a crash on MySQL, which commits each change of a schema: done, and not written down.
-        execute(&config, "DELETE FROM schema_migrations WHERE version <> 'm0001_accounts'").await;
+        peek::execute(
+            &peek::url(&config.database.address),
+            "DELETE FROM schema_migrations WHERE version <> 'm0001_accounts'",
+        )
+        .await;
         assert_eq!(status(&config).await, (1, all - 1));
         let (store, _) = open_store(&config, Schema::Migrate, NOW).await.unwrap();
         assert!(store.settings().await.is_ok(), "one policy, not two");
@@ -101,8 +106,11 @@ async fn a_release_starts_on_the_schema_of_the_one_after_it() {
     for sql in Sql::shared() {
         let (_home, config, store) = server(sql).await;
         store.close().await.unwrap();
-        execute(&config, "INSERT INTO schema_migrations (version, applied_at) VALUES ('m9999_of_the_next_release', 0)")
-            .await;
+        peek::execute(
+            &peek::url(&config.database.address),
+            "INSERT INTO schema_migrations (version, applied_at) VALUES ('m9999_of_the_next_release', 0)",
+        )
+        .await;
         let (store, _) = open_store(&config, Schema::AsConfigured, NOW).await.unwrap();
         store.close().await.unwrap();
     }
@@ -154,15 +162,4 @@ async fn replicas_sweep_side_by_side() {
         sweeps.join_all().await;
         assert!(!store.is_spent(&[0; 32]).await.unwrap() && !store.is_spent(&[255; 32]).await.unwrap());
     }
-}
-
-async fn execute(config: &countersign::config::Config, statement: &str) {
-    use countersign::config::DatabaseAddress::{Mysql, Postgres, Sqlite};
-    let url = match &config.database.address {
-        Postgres(url) | Mysql(url) => url.expose(),
-        Sqlite(_) => panic!("a server"),
-    };
-    let database = sea_orm::Database::connect(url).await.unwrap();
-    sea_orm::ConnectionTrait::execute_unprepared(&database, statement).await.unwrap();
-    database.close().await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use countersign::{
     clock::Timestamp,
     error::{Error, Refusal},
-    flow::{self, ChangePasswordRequest, DisableRequest, EnableRequest, InCall, SignIn, Verified, VerifyRequest, What},
+    flow::{self, ChangePasswordRequest, DisableRequest, InCall, SignIn, Verified, VerifyRequest, What},
     model::{Account, Caller, Email, UserId},
     secret::Secret,
     swap::Swap,
@@ -28,20 +28,6 @@ fn text(text: &str) -> Secret<String> {
 
 async fn sign_in(bench: &Bench, email: &str, password: &str, now: Timestamp) -> Result<SignIn, Error> {
     flow::local_auth(&bench.kit, email, &text(password), &call(now)).await
-}
-
-async fn token(bench: &Bench) -> String {
-    let SignIn::Tokens(tokens) = sign_in(bench, ALICE, PASSWORD, NOW).await.unwrap() else { panic!("no factor yet") };
-    tokens.access_token.expose().clone()
-}
-
-/// Begins an enrolment; answers its authenticator app.
-async fn enable(bench: &Bench, token: &str) -> impl Fn(Timestamp) -> String + use<> {
-    let caller = bench.admit("TwoFaService/Enable", token, NOW).await.unwrap();
-    let request = EnableRequest { method: None, label: String::new(), replaces: None };
-    let enabled = flow::enable(&bench.kit, &caller, request, &call(NOW)).await.unwrap();
-    let key = totp_rs::Totp::from_url(enabled.enrolment.uri.expose()).unwrap();
-    move |now| key.generate(now.seconds().cast_unsigned()).to_string()
 }
 
 async fn verify(bench: &Bench, token: &str, challenge: &str, code: &str, now: Timestamp) -> Result<Verified, Error> {
@@ -71,8 +57,8 @@ async fn account(bench: &Bench, email: &str) -> Account {
 #[tokio::test]
 async fn a_locked_backup_code_costs_no_hash_and_works_when_the_lock_ends() {
     let bench = Bench::new(&[ALICE]).await;
-    let token = token(&bench).await;
-    let app = enable(&bench, &token).await;
+    let token = bench.token(ALICE).await;
+    let app = bench.enable(&token).await;
     let codes = verify(&bench, &token, "", &app(NOW), NOW).await.unwrap().backup_codes;
     let SignIn::Challenge(open) = sign_in(&bench, ALICE, PASSWORD, NOW).await.unwrap() else { panic!("a factor") };
     let open = open.handle.to_text();
@@ -91,8 +77,8 @@ async fn a_locked_backup_code_costs_no_hash_and_works_when_the_lock_ends() {
 #[tokio::test]
 async fn a_locked_code_beside_a_new_password_costs_no_hash_and_works_when_the_lock_ends() {
     let bench = Bench::new(&[ALICE]).await;
-    let token = token(&bench).await;
-    let app = enable(&bench, &token).await;
+    let token = bench.token(ALICE).await;
+    let app = bench.enable(&token).await;
     verify(&bench, &token, "", &app(NOW), NOW).await.unwrap();
     lock(&bench, "totp").await;
     let Caller::User(mut principal) = bench.admit("SessionService/ChangePassword", &token, NOW).await.unwrap() else {
@@ -118,8 +104,8 @@ async fn a_locked_code_beside_a_new_password_costs_no_hash_and_works_when_the_lo
 #[tokio::test]
 async fn a_locked_or_stale_caller_has_nothing_hashed_for_new_backup_codes_or_to_disable() {
     let bench = Bench::new(&[ALICE]).await;
-    let (kit, token) = (&bench.kit, token(&bench).await);
-    let app = enable(&bench, &token).await;
+    let (kit, token) = (&bench.kit, bench.token(ALICE).await);
+    let app = bench.enable(&token).await;
     let codes = verify(&bench, &token, "", &app(NOW), NOW).await.unwrap().backup_codes;
     lock(&bench, "backup_code").await;
     let admitted = bench.admit("TwoFaService/GenerateBackupCodes", &token, NOW).await;
@@ -142,8 +128,8 @@ async fn a_locked_or_stale_caller_has_nothing_hashed_for_new_backup_codes_or_to_
 #[tokio::test]
 async fn a_locked_enrolment_costs_no_hash_and_gives_backup_codes_when_the_lock_ends() {
     let bench = Bench::new(&[ALICE]).await;
-    let token = token(&bench).await;
-    let app = enable(&bench, &token).await;
+    let token = bench.token(ALICE).await;
+    let app = bench.enable(&token).await;
     lock(&bench, "enroll_totp").await;
 
     let before = bench.kit.hasher.jobs_done();
@@ -160,14 +146,14 @@ async fn backup_codes_are_hashed_only_for_a_first_factor_and_where_policy_gives_
     let mut settings = bench.kit.settings();
     settings.backup_codes_enabled = false;
     bench.kit.settings = watch::channel(settings.clone()).1;
-    let token = token(&bench).await;
+    let token = bench.token(ALICE).await;
     let before = bench.kit.hasher.jobs_done();
-    let app = enable(&bench, &token).await;
+    let app = bench.enable(&token).await;
     let confirmed = verify(&bench, &token, "", &app(NOW), NOW).await.unwrap();
     assert_eq!((confirmed.backup_codes.len(), confirmed.backup_codes_remaining), (0, 0));
     settings.backup_codes_enabled = true;
     bench.kit.settings = watch::channel(settings).1;
-    let second = enable(&bench, &token).await;
+    let second = bench.enable(&token).await;
     let confirmed = verify(&bench, &token, "", &second(NOW), NOW).await.unwrap();
     assert!(confirmed.backup_codes.is_empty());
     assert_eq!(bench.kit.hasher.jobs_done(), before);
@@ -192,7 +178,7 @@ async fn unlocking_an_account_leaves_the_waits_of_others() {
 #[tokio::test]
 async fn a_password_that_its_operator_sets_is_the_one_from_then_on() {
     let bench = Bench::new(&[ALICE, BOB]).await;
-    let (token, kit) = (token(&bench).await, &bench.kit);
+    let (token, kit) = (bench.token(ALICE).await, &bench.kit);
     let set = async |email: &str, password: &str| {
         let (email, password) = (Email::parse(email).unwrap(), text(password));
         flow::replace_password(&kit.store, &kit.ring, &kit.hasher, "Countersign", &email, &password, &call(NOW)).await
@@ -209,8 +195,8 @@ async fn a_password_that_its_operator_sets_is_the_one_from_then_on() {
 #[tokio::test]
 async fn an_account_without_its_second_factor_is_listed_so_and_starts_anew() {
     let bench = Bench::new(&[ALICE, BOB]).await;
-    let (store, token) = (&bench.kit.store, token(&bench).await);
-    let app = enable(&bench, &token).await;
+    let (store, token) = (&bench.kit.store, bench.token(ALICE).await);
+    let app = bench.enable(&token).await;
     verify(&bench, &token, "", &app(NOW), NOW).await.unwrap();
     let listed = async || {
         let listed = flow::list_users(store, None).await.unwrap();
@@ -244,4 +230,20 @@ async fn a_sweep_goes_on_until_everything_that_has_ended_is_gone() {
     flow::sweep(&bench.kit, NOW).await.unwrap();
     assert_eq!(bench.count("SELECT COUNT(*) AS n FROM spent_challenges").await, 1);
     assert_eq!(bench.ephemeral.calls(), calls + 1);
+}
+
+#[tokio::test]
+async fn a_spent_challenge_is_remembered_for_a_minute_longer_than_it_lives() {
+    let bench = Bench::new(&[ALICE]).await;
+    let token = bench.token(ALICE).await;
+    let app = bench.enable(&token).await;
+    verify(&bench, &token, "", &app(NOW), NOW).await.unwrap();
+    let SignIn::Challenge(open) = sign_in(&bench, ALICE, PASSWORD, NOW).await.unwrap() else { panic!("a factor") };
+    let later = NOW.plus(Duration::from_secs(30));
+    verify(&bench, "", &open.handle.to_text(), &app(later), later).await.unwrap();
+    // The sign-in's lived for 5 minutes, the enrolment for 10.
+    for (seconds, left) in [(359, 2), (360, 1), (659, 1), (660, 0)] {
+        flow::sweep(&bench.kit, NOW.plus(Duration::from_secs(seconds))).await.unwrap();
+        assert_eq!(bench.count("SELECT COUNT(*) AS n FROM spent_challenges").await, left, "{seconds}");
+    }
 }

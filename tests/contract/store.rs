@@ -13,7 +13,10 @@ use countersign::{
 };
 use tokio::task::JoinSet;
 
-use crate::home::{NOW, account, add, on_every_home, sqlite};
+use crate::{
+    home::{NOW, account, add, on_every_home, sqlite},
+    peek,
+};
 
 #[tokio::test]
 async fn an_account_is_found_by_every_way_to_write_its_address_and_is_there_once() {
@@ -148,8 +151,7 @@ async fn a_sealed_row_that_is_moved_to_another_user_does_not_open() {
     tx.commit().await.unwrap();
     assert_eq!(store.factors(alice.id).await.unwrap().len(), 1);
 
-    let path = home.path().join("data/countersign.db");
-    let database = sea_orm::Database::connect(format!("sqlite:{}", path.display())).await.unwrap();
+    let database = format!("sqlite:{}", home.path().join("data/countersign.db").display());
     let moves = [
         format!("UPDATE factors SET user_id = x'{}'", mallory.id.uuid().simple()),
         format!(
@@ -159,7 +161,7 @@ async fn a_sealed_row_that_is_moved_to_another_user_does_not_open() {
         ),
     ];
     for statement in moves {
-        sea_orm::ConnectionTrait::execute_unprepared(&database, &statement).await.unwrap();
+        peek::execute(&database, &statement).await;
     }
     assert!(store.factors(mallory.id).await.is_err());
     assert!(store.find_account(alice.id).await.is_err());

@@ -246,7 +246,7 @@ async fn a_sign_in_whose_commit_was_not_answered_happened_once() {
 
 /// How many sign-ins with a code the audit log knows.
 async fn signed_in(fleet: &Fleet) -> i64 {
-    fleet.count("SELECT count(*) FROM audit_events WHERE kind = 'authn_login_success' AND method = 'totp'").await
+    fleet.count("SELECT count(*) AS n FROM audit_events WHERE kind = 'authn_login_success' AND method = 'totp'").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,7 +262,10 @@ async fn a_refresh_whose_commit_was_not_answered_has_a_successor_that_works() {
         assert_eq!(replica.refresh(&one.refresh_token).await.unwrap().refresh_token, given.refresh_token);
         let next = replica.refresh(&given.refresh_token).await.unwrap();
         assert!(replica.is_good(&next.access_token).await.unwrap());
-        assert_eq!(behind.fleet.count("SELECT count(*) FROM audit_events WHERE kind = 'session_renewed'").await, 2);
+        assert_eq!(
+            behind.fleet.count("SELECT count(*) AS n FROM audit_events WHERE kind = 'session_renewed'").await,
+            2
+        );
     })
     .await;
 }

@@ -76,7 +76,7 @@ impl Stage {
         let hex: String = email.bytes().map(|byte| format!("{byte:02x}")).collect();
         let bytes = if self.url.starts_with("postgres") { format!("'\\x{hex}'") } else { format!("x'{hex}'") };
         let users = format!("SELECT id FROM users WHERE email_canonical = {bytes}");
-        self.fleet.count(&format!("SELECT count(*) FROM {table} WHERE {owner} IN ({users}) AND {condition}")).await
+        self.fleet.count(&format!("SELECT count(*) AS n FROM {table} WHERE {owner} IN ({users}) AND {condition}")).await
     }
 
     /// How many authenticators and sets of backup codes a user has.

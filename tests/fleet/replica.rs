@@ -11,12 +11,15 @@ use std::{
 use countersign::wire::pb::{
     self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient,
 };
-use sea_orm::{ConnectionTrait, Database, DatabaseTransaction, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement, TransactionTrait};
 use tonic::{Request, Response, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
 
-use crate::servers::process::{Server, free_port, home, run};
+use crate::{
+    peek,
+    servers::process::{Server, free_port, home, run},
+};
 
 pub const PASSWORD: &str = "correct horse battery staple";
 
@@ -87,19 +90,15 @@ impl Fleet {
 
     /// Locks every account until it is dropped.
     pub async fn lock_users(&self) -> DatabaseTransaction {
-        let tx = Database::connect(&self.database).await.unwrap().begin().await.unwrap();
+        let tx = peek::open(&self.database).await.begin().await.unwrap();
         let query = Statement::from_string(tx.get_database_backend(), "SELECT id FROM users FOR UPDATE");
         tx.query_all_raw(query).await.unwrap();
         tx
     }
 
-    /// What a query of one number finds in the database.
+    /// What a query counts in the database, as `n`.
     pub async fn count(&self, query: &str) -> i64 {
-        let database = Database::connect(&self.database).await.unwrap();
-        let statement = Statement::from_string(database.get_database_backend(), query);
-        let row = database.query_one_raw(statement).await.unwrap().unwrap();
-        database.close().await.unwrap();
-        row.try_get_by_index(0).unwrap()
+        peek::count(&self.database, query).await
     }
 
     /// Starts a replica and waits until it is well.

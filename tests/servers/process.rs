@@ -63,6 +63,12 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Ends it by a signal, and waits until it has ended.
+    pub fn stop(&mut self, signal: &str) {
+        self.signal(signal);
+        self.child.wait().unwrap();
+    }
+
     /// Sends it a signal by its name, such as STOP.
     pub fn signal(&self, name: &str) {
         run(Command::new("kill").args([format!("-{name}"), self.pid().to_string()]));

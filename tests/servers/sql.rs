@@ -20,6 +20,7 @@ const POSTGRES: &str = "postgres";
 /// A database server.
 pub struct Sql {
     pub server: Server,
+    arguments: Vec<String>,
     scheme: &'static str,
     user: &'static str,
 }
@@ -51,7 +52,7 @@ impl Sql {
         let mut arguments = postgres_arguments(&data, &home, port);
         arguments.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
         let server = Server::start(&program("postgres"), &arguments, Some(POSTGRES), &home, port);
-        Self { server, scheme: "postgres", user: "postgres" }
+        Self { server, arguments, scheme: "postgres", user: "postgres" }
     }
 
     /// A MariaDB server.
@@ -75,7 +76,7 @@ impl Sql {
         run(install.arg(format!("--datadir={}", home.join("data").display())).arg("--user=root"));
         let arguments = [&mariadb_arguments(&home, port), options].concat();
         let server = Server::start(&program("mariadbd"), &arguments, None, &home, port);
-        let sql = Self { server, scheme: "mysql", user: "tests" };
+        let sql = Self { server, arguments, scheme: "mysql", user: "tests" };
         sql.run(&format!("CREATE USER tests@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO tests@'%'"));
         sql
     }
@@ -117,6 +118,25 @@ impl Sql {
             );
         }
         self.run(&statements);
+    }
+
+    /// Lets the server take no more writes, as one that is a replica.
+    pub fn demote(&mut self) {
+        if self.is_postgres() {
+            self.server.stop("INT");
+            let standby = self.server.home.join("data/standby.signal");
+            std::fs::write(&standby, "").unwrap();
+            give(&standby, POSTGRES);
+            let (home, port) = (self.server.home.clone(), self.server.port);
+            self.server = Server::start(&program("postgres"), &self.arguments, Some(POSTGRES), &home, port);
+        } else {
+            self.run("SET GLOBAL read_only = ON");
+        }
+    }
+
+    /// Lets it take writes again.
+    pub fn promote(&self) {
+        self.run(if self.is_postgres() { "SELECT pg_promote()" } else { "SET GLOBAL read_only = OFF" });
     }
 
     /// Runs SQL as the server's administrator.

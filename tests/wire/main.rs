@@ -7,6 +7,9 @@ mod disable;
 mod enrolment;
 mod login;
 mod passwords;
+#[allow(dead_code, reason = "the other suites use what this one does not")]
+#[path = "../servers/peek.rs"]
+mod peek;
 mod races;
 mod required;
 #[allow(dead_code, reason = "the other suites use what this one does not")]

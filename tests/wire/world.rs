@@ -5,18 +5,17 @@ use std::{sync::Arc, time::Duration};
 use countersign::{
     app::{App, Schema, listen, open_store},
     clock::{Clock, ManualClock, Timestamp},
-    config::{Config, DatabaseAddress},
+    config::Config,
     flow::{self, Call},
     hash::Cost,
     model::{Email, Origin},
     wire::pb::{self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient},
 };
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 use tonic::{Code, Request, Response, Status, transport::Channel};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::stack;
+use crate::{peek, stack};
 
 pub const ALICE: &str = "alice@example.com";
 pub const BOB: &str = "bob@example.com";
@@ -221,29 +220,12 @@ impl World {
 
     /// What a query counts, as `n`.
     pub async fn count(&self, query: &str) -> i64 {
-        let database = self.database().await;
-        let backend = database.get_database_backend();
-        // Each database has a type of its own for sums.
-        let integer = if backend == DbBackend::MySql { "SIGNED" } else { "BIGINT" };
-        let query = format!("SELECT CAST(n AS {integer}) AS n FROM ({query}) AS counted");
-        let row = database.query_one_raw(Statement::from_string(backend, query)).await;
-        database.close().await.unwrap();
-        row.unwrap().unwrap().try_get("", "n").unwrap()
+        peek::count(&peek::url(&self.config.database.address), query).await
     }
 
     /// Runs a statement behind the service's back.
     pub async fn execute(&self, statement: &str) {
-        let database = self.database().await;
-        database.execute_unprepared(statement).await.unwrap();
-        database.close().await.unwrap();
-    }
-
-    async fn database(&self) -> DatabaseConnection {
-        let url = match &self.config.database.address {
-            DatabaseAddress::Sqlite(path) => format!("sqlite:{}", path.display()),
-            DatabaseAddress::Postgres(url) | DatabaseAddress::Mysql(url) => url.expose().to_owned(),
-        };
-        Database::connect(ConnectOptions::new(url).max_connections(1).to_owned()).await.unwrap()
+        peek::execute(&peek::url(&self.config.database.address), statement).await;
     }
 }
 
