@@ -1,4 +1,5 @@
-//! PostgreSQL and MariaDB. What is written need not outlast a power cut here, so nothing waits for a disk.
+//! PostgreSQL and MariaDB. What is written need not outlast a power cut in a test, so nothing waits for a disk; unless it is asked
+//! for.
 
 use std::{
     path::{Path, PathBuf},
@@ -31,6 +32,12 @@ impl Sql {
         Self::postgres_with(&[])
     }
 
+    /// One that keeps what it has committed, with the memory of a small server of its own.
+    pub fn durable_postgres() -> Self {
+        let durable = ["fsync=on", "synchronous_commit=on", "full_page_writes=on"];
+        Self::postgres_with(&[&durable[..], &["shared_buffers=512MB", "max_wal_size=4GB"]].concat())
+    }
+
     /// One that speaks TLS; answers the certificate of its authority too.
     pub fn postgres_with_tls() -> (Self, PathBuf) {
         let (ca, certificate, key) = certificates(&home("postgres-tls", None));
@@ -58,6 +65,19 @@ impl Sql {
     /// A MariaDB server.
     pub fn mariadb() -> Self {
         Self::mariadb_with(&[])
+    }
+
+    /// One that keeps what it has committed, with the memory of a small server of its own.
+    pub fn durable_mariadb() -> Self {
+        Self::mariadb_with(
+            &[
+                "--innodb-flush-log-at-trx-commit=1",
+                "--innodb-doublewrite=1",
+                "--innodb-buffer-pool-size=1G",
+                "--innodb-log-file-size=512M",
+            ]
+            .map(str::to_owned),
+        )
     }
 
     /// One that speaks TLS; answers the certificate of its authority too.

@@ -1,0 +1,149 @@
+//! The order of the measurements on one stack.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::{
+    crowd::Crowd,
+    limits::Limits,
+    load::{Extent, Run, paced, saturate},
+    seed::{self, Part},
+    stack::{Fleet, Kind, Stack},
+    table, usage,
+    verbs::Verb,
+};
+
+/// Sessions that refreshes, validations and the like go round.
+const SESSIONS: usize = 1000;
+/// Challenges that are opened at a time: they are answered before they end.
+const CHALLENGES: usize = 20_000;
+
+/// What a run has used, in all.
+pub struct Cost {
+    pub service: Duration,
+    pub stores: Duration,
+    pub load: Duration,
+    /// Memory of a replica at the end.
+    pub resident: u64,
+}
+
+/// Everything on one stack.
+pub async fn play(kind: Kind, users: u32, replicas: &[usize], verbs: &[Verb], seconds: f64, brief: bool) {
+    let stack = Stack::start(kind);
+    let spare = seed::users(&stack, users).await;
+    let limits = if brief {
+        None
+    } else {
+        table::title(&format!("{}: the limits", kind.title()));
+        let limits = Limits::measure(&stack, &spare, seconds).await;
+        table::limits(&limits);
+        start(&stack).await;
+        Some(limits)
+    };
+    let replicas = if kind == Kind::Sqlite { &[1] } else { replicas };
+    // For the whole run, since calls under way outlive what started them.
+    let crowd: &'static Crowd = Box::leak(Box::new(Crowd::new(users)));
+    for count in replicas {
+        let fleet = stack.serve(*count).await;
+        crowd.connect(fleet.clients.clone());
+        let plural = if *count == 1 { "replica" } else { "replicas" };
+        table::title(&format!("{}: {count} {plural}, {users} users", kind.title()));
+        table::calls_head();
+        for verb in verbs {
+            call(&stack, &fleet, crowd, *verb, seconds, limits.as_ref()).await;
+        }
+        if !brief && *count == 1 {
+            flood(crowd, seconds).await;
+        }
+    }
+}
+
+async fn call(stack: &Stack, fleet: &Fleet, crowd: &'static Crowd, verb: Verb, seconds: f64, limits: Option<&Limits>) {
+    if crowd.sessions.lock().unwrap().is_empty() {
+        crowd.open_sessions(SESSIONS).await;
+    }
+    let callers = if verb.hashes() { 8 } else { 32 };
+    let calls = prepare(crowd, verb, seconds).await;
+    let before = stack.spent(fleet);
+    let fast = saturate(callers, Extent { seconds, calls }, move |_| verb.call(crowd)).await;
+    let after = stack.spent(fleet);
+    let cost = Cost {
+        service: after.service - before.service,
+        stores: after.stores - before.stores,
+        load: after.load - before.load,
+        resident: usage::resident(fleet.replicas[0].pid()),
+    };
+    let calls = prepare(crowd, verb, seconds).await;
+    let slow: Run = paced(fast.rate() / 2.0, Extent { seconds, calls }, move |_| verb.call(crowd)).await;
+    assert!(fast.done > 0 && fast.faults.is_empty() && slow.faults.is_empty(), "{:?} {:?}", fast.faults, slow.faults);
+    table::call(verb, &fast, &cost, Some(&slow), limits);
+}
+
+/// Opens the challenges that a call needs; answers how many calls can be made.
+async fn prepare(crowd: &'static Crowd, verb: Verb, seconds: f64) -> usize {
+    if let Some(part) = verb.uses_codes_of() {
+        crowd.wait_for_codes(part).await;
+    }
+    match verb {
+        Verb::VerifyTotp | Verb::VerifyBackup => {
+            let rate = if verb.hashes() { 300.0 } else { 3000.0 };
+            crowd.challenges.lock().unwrap().clear();
+            crowd.open_challenges(CHALLENGES.min((rate * seconds) as usize)).await;
+            crowd.challenges.lock().unwrap().len()
+        }
+        // Each takes a code; some are kept back for whoever is under way.
+        Verb::SignIn => crowd.codes(Part::Enrolled),
+        Verb::LocalAuth | Verb::WeakLocalAuth | Verb::Refresh | Verb::Validate | Verb::Status | Verb::Mix => usize::MAX,
+    }
+}
+
+/// How long a replica takes to listen, and its memory before anybody has signed in and after every thread has hashed.
+async fn start(stack: &Stack) {
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        times.push(stack.replica().1);
+    }
+    times.sort();
+    let (replica, _) = stack.replica();
+    let fresh = usage::resident(replica.pid());
+    println!(
+        "Start to listening: {:.0} ms (the middle of five); memory then: {:.1} MB.",
+        times[2].as_secs_f64() * 1e3,
+        table::megabytes(fresh)
+    );
+}
+
+/// How long a Verify takes while more passwords come than can be hashed.
+async fn flood(crowd: &'static Crowd, seconds: f64) {
+    const RATE: f64 = 50.0;
+    let seconds = seconds * 3.0;
+    let mut p99 = Vec::new();
+    for flooded in [false, true] {
+        crowd.open_challenges((RATE * seconds * 2.0) as usize).await;
+        let calls = crowd.challenges.lock().unwrap().len();
+        let mut flood = JoinSet::new();
+        flood.spawn(saturate(
+            if flooded { 48 } else { 0 },
+            Extent { seconds: seconds + 1.0, calls: usize::MAX },
+            move |_| Verb::LocalAuth.call(crowd),
+        ));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let run = paced(RATE, Extent { seconds, calls }, move |_| Verb::VerifyTotp.call(crowd)).await;
+        assert!(run.faults.is_empty(), "{:?}", run.faults);
+        let flood = flood.join_next().await.unwrap().unwrap();
+        if flooded {
+            println!("\nFlood: {:.0} sign-ins a second, refused {:?}.", flood.rate(), flood.faults);
+        }
+        p99.push(run.percentile(99.0));
+        crowd.challenges.lock().unwrap().clear();
+    }
+    let bound = 2.0 * p99[0] + 5.0;
+    println!(
+        "\nVerify by TOTP, 50 a second: p99 {:.2} ms in quiet, {:.2} ms in the flood (aim: {bound:.2}).",
+        p99[0], p99[1]
+    );
+}
+
+/// Users who take part come in tens.
+const _: () = assert!(Part::EACH == 10);
