@@ -35,6 +35,9 @@ pub const STRANGERS: Window = Window { capacity: 100, span: Duration::from_secs(
 /// How long a network is remembered after a sign-in.
 pub const NETWORK_MEMORY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// It is remembered anew when so much of that is over.
+pub const NETWORK_SLACK: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// New sets of backup codes for an account.
 pub const BACKUP_CODE_SETS: Window = Window { capacity: 5, span: Duration::from_secs(60 * 60) };
 

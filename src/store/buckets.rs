@@ -40,15 +40,15 @@ impl Store {
         let row = bucket::Entity::find_by_id(hash.to_vec()).one(&self.reader).await.map_err(outage)?;
         Ok(row.map(|row| (Timestamp::from_millis(row.locked_until), Timestamp::from_millis(row.end_time))))
     }
-
-    /// Whether an account was signed in to from a network before.
-    pub async fn is_known_network(&self, hash: &[u8; 32], now: Timestamp) -> Result<bool, Error> {
-        let row = known_network::Entity::find_by_id(hash.to_vec()).one(&self.reader).await.map_err(outage)?;
-        Ok(row.is_some_and(|row| now.millis() < row.end_time))
-    }
 }
 
 impl Tx {
+    /// Until when a network is known as one that an account was signed in to from; None = it is not.
+    pub async fn known_until(&self, network: &[u8; 32], now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        let row = known_network::Entity::find_by_id(network.to_vec()).one(&self.inner).await.map_err(outage)?;
+        Ok(row.map(|row| Timestamp::from_millis(row.end_time)).filter(|end_time| now < *end_time))
+    }
+
     /// Counts one against a ladder, and takes the lock that it may bring; Stale while a lock is on. Whoever has been quiet for
     /// `quiet` starts anew.
     pub async fn pay_ladder(

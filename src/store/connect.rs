@@ -17,6 +17,7 @@ use sea_orm::{
 use super::{
     SchemaStatus,
     dialect::{self, Use, words},
+    watched::{Doubt, Watched},
 };
 use crate::{config::DatabaseAddress, file};
 
@@ -24,8 +25,8 @@ const READERS: u32 = 4;
 
 /// An open database.
 pub struct Home {
-    pub(super) reader: DatabaseConnection,
-    pub(super) writer: DatabaseConnection,
+    pub(super) reader: Watched<DatabaseConnection>,
+    pub(super) writer: Watched<DatabaseConnection>,
     /// A connection that no call can take away: health is asked by it.
     pub(super) pulse: DatabaseConnection,
     pub(super) statements: Arc<AtomicU64>,
@@ -40,6 +41,7 @@ pub struct Schema(DatabaseConnection);
 impl Home {
     /// Opens the database for a service, with at most so many connections to a server.
     pub async fn open(address: &DatabaseAddress, max_connections: u32) -> anyhow::Result<Self> {
+        let doubt = Arc::new(Doubt::none());
         let (mut reader, mut writer, pulse) = match address {
             DatabaseAddress::Sqlite(path) => {
                 let read = |sqlx: SqliteConnectOptions| dialect::durable(sqlx).pragma("query_only", "ON");
@@ -48,7 +50,7 @@ impl Home {
                 (reader, writer, connect(address, dialect::file(path, 1, read)).await?)
             }
             DatabaseAddress::Postgres(_) | DatabaseAddress::Mysql(_) => {
-                let pool = open_server(address, Use::Serve(max_connections)).await?;
+                let pool = open_server(address, Use::Serve(max_connections, Arc::clone(&doubt))).await?;
                 (pool.clone(), pool, open_server(address, Use::Look).await?)
             }
         };
@@ -59,6 +61,7 @@ impl Home {
                 statements.fetch_add(1, Ordering::Relaxed);
             });
         }
+        let [reader, writer] = [reader, writer].map(|inner| Watched { inner, doubt: Arc::clone(&doubt) });
         Ok(Self { reader, writer, pulse, statements })
     }
 }

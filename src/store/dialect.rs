@@ -1,7 +1,7 @@
 //! Everything that tells one database from another: how each is opened, what each calls the same thing, and which of its faults
 //! mean what.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use sea_orm::{
     ConnectOptions, DbBackend, DbErr, RuntimeErr,
@@ -13,6 +13,7 @@ use sea_orm::{
     },
 };
 
+use super::watched::Doubt;
 use crate::config::DatabaseAddress;
 
 /// A call waits no longer for a connection.
@@ -33,14 +34,24 @@ const SCHEMA_LOCK_SECONDS: u32 = 120;
 const SCHEMA_LOCK: i64 = 0x636f_756e_7465_7273;
 
 /// What a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) enum Use {
     /// To serve, by so many connections.
-    Serve(u32),
+    Serve(u32, Arc<Doubt>),
     /// To look, and change nothing.
     Look,
     /// To bring the schema up to date, which may take a while.
     Migrate,
+}
+
+impl Use {
+    /// Whether a connection that comes back is taken without a question: asking costs a round trip.
+    fn trusts(&self) -> bool {
+        match self {
+            Self::Serve(_, doubt) => !doubt.is_on(),
+            Self::Look | Self::Migrate => false,
+        }
+    }
 }
 
 /// How a database server is opened. (SQLite has a writer and readers.)
@@ -51,24 +62,33 @@ pub(super) fn server(address: &DatabaseAddress, purpose: Use) -> Option<ConnectO
     };
     let mut options = ConnectOptions::new(url);
     let (least, most) = match purpose {
-        Use::Serve(most) => (0, most),
+        Use::Serve(most, _) => (0, most),
         Use::Look | Use::Migrate => (1, 1),
     };
+    let [of_postgres, of_mysql] = [purpose.clone(), purpose.clone()];
+    let to_migrate = matches!(purpose, Use::Migrate);
     options
         .min_connections(least)
         .max_connections(most)
-        .acquire_timeout(if purpose == Use::Migrate { Duration::from_secs(10) } else { ACQUIRE })
+        .acquire_timeout(if to_migrate { Duration::from_secs(10) } else { ACQUIRE })
         .test_before_acquire_if_idle_for(DOUBT)
-        .idle_timeout((purpose != Use::Migrate).then_some(IDLE))
-        .max_lifetime((purpose != Use::Migrate).then_some(AGE))
+        .idle_timeout((!to_migrate).then_some(IDLE))
+        .max_lifetime((!to_migrate).then_some(AGE))
         .sqlx_logging(false)
-        .map_sqlx_postgres_opts(move |postgres| tune_postgres(postgres, purpose))
-        .map_sqlx_postgres_pool_opts(|pool: PgPoolOptions| {
-            pool.after_release(|connection, _| Box::pin(async move { Ok(answers(connection.ping()).await) }))
+        .map_sqlx_postgres_opts(move |postgres| tune_postgres(postgres, &purpose))
+        .map_sqlx_postgres_pool_opts(move |pool: PgPoolOptions| {
+            let purpose = of_postgres.clone();
+            pool.after_release(move |connection, _| {
+                let is_trusted = purpose.trusts();
+                Box::pin(async move { Ok(is_trusted || answers(connection.ping()).await) })
+            })
         })
-        .map_sqlx_mysql_pool_opts(|pool: MySqlPoolOptions| {
-            pool.after_release(|connection, _| Box::pin(async move { Ok(answers(connection.ping()).await) }))
-                .after_connect(|connection, _| Box::pin(tune_mysql(connection)))
+        .map_sqlx_mysql_pool_opts(move |pool: MySqlPoolOptions| {
+            let purpose = of_mysql.clone();
+            pool.after_connect(|connection, _| Box::pin(tune_mysql(connection))).after_release(move |connection, _| {
+                let is_trusted = purpose.trusts();
+                Box::pin(async move { Ok(is_trusted || answers(connection.ping()).await) })
+            })
         });
     Some(options)
 }
@@ -78,13 +98,13 @@ async fn answers(ping: impl Future<Output = Result<(), sqlx::Error>>) -> bool {
     tokio::time::timeout(PING, ping).await.is_ok_and(|answer| answer.is_ok())
 }
 
-fn tune_postgres(options: PgConnectOptions, purpose: Use) -> PgConnectOptions {
+fn tune_postgres(options: PgConnectOptions, purpose: &Use) -> PgConnectOptions {
     let seconds = |span: Duration| format!("{}s", span.as_secs());
     let options = options.application_name("countersign");
     match purpose {
         Use::Migrate => options.options([("lock_timeout", format!("{SCHEMA_LOCK_SECONDS}s"))]),
         // No statement of ours takes long, and a replica that has lost its power holds no lock for long.
-        Use::Serve(_) | Use::Look => options.options([
+        Use::Serve(..) | Use::Look => options.options([
             ("lock_timeout", seconds(LOCK)),
             ("statement_timeout", "4s".to_owned()),
             ("idle_in_transaction_session_timeout", "10s".to_owned()),

@@ -14,6 +14,7 @@ mod sessions;
 mod settings;
 mod spent_challenges;
 mod sweep;
+mod watched;
 
 use std::sync::{
     Arc,
@@ -23,10 +24,12 @@ use std::sync::{
 use anyhow::Context;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqlErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
+    TransactionOptions,
 };
 
 use dialect::Meaning;
+use sessions::LiveQuery;
+use watched::Watched;
 
 pub use buckets::{Bucket, Window};
 pub use connect::{Home, Look, Schema};
@@ -43,16 +46,18 @@ use crate::{
 /// The database.
 #[derive(Clone)]
 pub struct Store {
-    reader: DatabaseConnection,
-    writer: DatabaseConnection,
+    reader: Watched<DatabaseConnection>,
+    writer: Watched<DatabaseConnection>,
     pulse: DatabaseConnection,
     statements: Arc<AtomicU64>,
+    live: Arc<LiveQuery>,
     ring: Arc<KeyRing>,
 }
 
 /// One transaction. Dropped without `commit`, it changes nothing.
 pub struct Tx {
-    inner: DatabaseTransaction,
+    inner: Watched<DatabaseTransaction>,
+    live: Arc<LiveQuery>,
     ring: Arc<KeyRing>,
 }
 
@@ -67,7 +72,8 @@ pub struct SchemaStatus {
 impl Store {
     /// A store over an open connection, with the ring that its sealed columns need.
     pub fn new(home: Home, ring: Arc<KeyRing>) -> Self {
-        Self { reader: home.reader, writer: home.writer, pulse: home.pulse, statements: home.statements, ring }
+        let live = Arc::new(LiveQuery::new(home.reader.get_database_backend()));
+        Self { reader: home.reader, writer: home.writer, pulse: home.pulse, statements: home.statements, live, ring }
     }
 
     /// Begins a transaction. On SQLite it takes the write lock at once: a lock taken late could not be waited for.
@@ -76,8 +82,8 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let inner = self.writer.begin_with_options(options).await.map_err(outage)?;
-        Ok(Tx { inner, ring: Arc::clone(&self.ring) })
+        let inner = self.writer.begin(options).await.map_err(outage)?;
+        Ok(Tx { inner, live: Arc::clone(&self.live), ring: Arc::clone(&self.ring) })
     }
 
     /// How many statements were run since the start, BEGIN and COMMIT aside.
@@ -101,8 +107,8 @@ impl Store {
 
     /// Closes the connections.
     pub async fn close(self) -> anyhow::Result<()> {
-        self.reader.close().await?;
-        self.writer.close().await?;
+        self.reader.inner.close().await?;
+        self.writer.inner.close().await?;
         self.pulse.close().await?;
         Ok(())
     }
@@ -116,7 +122,7 @@ impl Tx {
 
     /// Takes everything in the transaction back.
     pub async fn roll_back(self) -> Result<(), Error> {
-        self.inner.rollback().await.map_err(outage)
+        self.inner.roll_back().await.map_err(outage)
     }
 }
 

@@ -3,8 +3,8 @@
 use anyhow::Context;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, EntityTrait, ExprTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder, QuerySelect, RelationDef,
-    Select,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, FromQueryResult, JoinType, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, RelationDef, Select, Statement, Value,
     sea_query::{Expr, Query},
 };
 use uuid::Uuid;
@@ -40,6 +40,9 @@ pub struct Rotation<'a> {
     pub idle_end_time: Timestamp,
 }
 
+/// The query for a session with its account. Every call with a token asks it, so it is built once.
+pub(super) struct LiveQuery(Statement);
+
 #[derive(FromQueryResult)]
 struct LiveRow {
     id: Uuid,
@@ -57,8 +60,7 @@ struct LiveRow {
 impl Store {
     /// A session with what its account is now, in one read by primary key. It may have run out.
     pub async fn find_live_session(&self, id: SessionId) -> Result<Option<LiveSession>, Error> {
-        let row = live(id).into_model::<LiveRow>().one(&self.reader).await.map_err(outage)?;
-        row.map(live_session).transpose()
+        self.live.find(&self.reader, id).await
     }
 
     /// At most `count` sessions of an account that have not run out, newest first, from the one after `after` on.
@@ -83,8 +85,7 @@ impl Store {
 impl Tx {
     /// A session with what its account is now. It may have run out.
     pub async fn find_live_session(&self, id: SessionId) -> Result<Option<LiveSession>, Error> {
-        let row = live(id).into_model::<LiveRow>().one(&self.inner).await.map_err(outage)?;
-        row.map(live_session).transpose()
+        self.live.find(&self.inner, id).await
     }
 
     /// Opens a session.
@@ -181,7 +182,25 @@ impl Tx {
     }
 }
 
-fn live(id: SessionId) -> Select<session::Entity> {
+impl LiveQuery {
+    /// The query as this database wants it.
+    pub(super) fn new(backend: DbBackend) -> Self {
+        Self(backend.build(&live(Uuid::nil()).into_query()))
+    }
+
+    async fn find(&self, connection: &impl ConnectionTrait, id: SessionId) -> Result<Option<LiveSession>, Error> {
+        let mut statement = self.0.clone();
+        for value in statement.values.iter_mut().flat_map(|values| &mut values.0) {
+            if matches!(value, Value::Uuid(_)) {
+                *value = id.uuid().into();
+            }
+        }
+        let row = LiveRow::find_by_statement(statement).one(connection).await.map_err(outage)?;
+        row.map(live_session).transpose()
+    }
+}
+
+fn live(id: Uuid) -> Select<session::Entity> {
     let owner: RelationDef =
         session::Entity::belongs_to(user::Entity).from(session::Column::UserId).to(user::Column::Id).into();
     let any_factor = Query::select()
@@ -193,7 +212,7 @@ fn live(id: SessionId) -> Select<session::Entity> {
         // Backup codes stand in for a factor; they are none.
         .and_where(factor::Column::Method.ne(Method::BackupCode.as_str()))
         .to_owned();
-    session::Entity::find_by_id(id.uuid())
+    session::Entity::find_by_id(id)
         .select_only()
         .columns([
             session::Column::Id,

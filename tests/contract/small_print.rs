@@ -247,3 +247,22 @@ async fn a_spent_challenge_is_remembered_for_a_minute_longer_than_it_lives() {
         assert_eq!(bench.count("SELECT COUNT(*) AS n FROM spent_challenges").await, left, "{seconds}");
     }
 }
+
+#[tokio::test]
+async fn a_network_is_remembered_anew_when_a_day_has_passed() {
+    const KNOWN_UNTIL: &str = "SELECT MAX(end_time) AS n FROM known_networks";
+    let day = Duration::from_secs(24 * 60 * 60);
+    let bench = Bench::new(&[ALICE]).await;
+    let until = async |now: Timestamp| {
+        sign_in(&bench, ALICE, PASSWORD, now).await.unwrap();
+        bench.count(KNOWN_UNTIL).await
+    };
+    let first = until(NOW).await;
+    assert_eq!(first, NOW.plus(day * 90).millis());
+    assert_eq!(until(NOW.plus(day - Duration::from_millis(1))).await, first);
+    let later = NOW.plus(day);
+    assert_eq!(until(later).await, later.plus(day * 90).millis());
+    // And what has run out is a stranger's again.
+    let end = later.plus(day * 90);
+    assert_eq!(until(end).await, end.plus(day * 90).millis());
+}

@@ -2,6 +2,7 @@
 //! password is looked at. A name that has no account is counted as one that has.
 
 use crate::{
+    clock::Timestamp,
     error::{Error, Refusal},
     flow::{Call, Kit},
     limit,
@@ -16,6 +17,8 @@ pub(super) struct Ladder {
     own: Bucket,
     strangers: Option<Bucket>,
     network: [u8; 32],
+    /// Until when that one is known; None = it is a stranger's.
+    known_until: Option<Timestamp>,
 }
 
 impl Ladder {
@@ -28,11 +31,11 @@ impl Ladder {
         let network = kit.ring.index("known network", &place)?;
         let owner = owner(&kit.ring, email)?;
         let own = Bucket { hash: kit.ring.index("password ladder", &place)?, owner };
-        let is_known = kit.store.is_known_network(&network, call.now).await?;
         let strangers = Bucket { hash: kit.ring.index("password strangers", name)?, owner };
-        let strangers = (!is_known).then_some(strangers);
 
         let tx = kit.store.begin().await?;
+        let known_until = tx.known_until(&network, call.now).await?;
+        let strangers = known_until.is_none().then_some(strangers);
         let rungs = limit::password_rungs(call.now);
         if tx.pay_ladder(&own, &rungs, limit::PASSWORD_QUIET, call.now).await? == Swap::Stale {
             tx.roll_back().await?;
@@ -49,7 +52,7 @@ impl Ladder {
             return Err(Refusal::RateLimited { retry_after }.into());
         }
         tx.commit().await?;
-        Ok(Self { own, strangers, network })
+        Ok(Self { own, strangers, network, known_until })
     }
 
     /// The password was not looked at.
@@ -71,8 +74,11 @@ impl Ladder {
         Ok(())
     }
 
-    /// The network is no stranger from now on.
+    /// The network is no stranger from now on. What is known for long enough is not written again at every sign-in.
     pub(super) async fn remember(&self, tx: &Tx, call: &Call) -> Result<(), Error> {
+        if self.known_until.is_some_and(|until| call.now.plus(limit::NETWORK_MEMORY - limit::NETWORK_SLACK) < until) {
+            return Ok(());
+        }
         tx.remember_network(&self.network, &self.own.owner, call.now.plus(limit::NETWORK_MEMORY)).await
     }
 }
