@@ -1,4 +1,4 @@
-//! The Argon2id pool: as many threads as cores at the lowest priority, each with one block of memory that it uses again and
+//! The Argon2id pool: as many threads as cores that run when nothing else does, each with one block of memory that it uses again and
 //! again, behind two short queues. Hashing can fill its own cores and nothing else.
 
 use std::{
@@ -15,6 +15,9 @@ use anyhow::{Context, anyhow};
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
+};
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
 use tokio::sync::oneshot;
 
@@ -226,10 +229,7 @@ impl Shared {
 }
 
 fn work(shared: &Shared, cost: Cost) {
-    // On Linux this is the priority of the calling thread alone.
-    if let Err(fault) = rustix::process::nice(19) {
-        tracing::warn!(%fault, "hashing threads run at normal priority");
-    }
+    give_way();
     let mut memory = Vec::new();
     while let Some(mut job) = shared.next() {
         let answer = match &mut job.task {
@@ -247,6 +247,15 @@ fn work(shared: &Shared, cost: Cost) {
         shared.jobs_done.fetch_add(1, Ordering::Relaxed);
         // The caller may have gone; then nobody needs the answer.
         let _ = job.answer.send(answer);
+    }
+}
+
+/// Lets this thread run when nothing else wants its core. The lowest priority alone does not do: Linux lets a thread of any
+/// priority run on for a moment when another wakes, and a call wakes a dozen times.
+fn give_way() {
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    if let Err(fault) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
+        tracing::warn!(?fault, "hashing threads delay others");
     }
 }
 

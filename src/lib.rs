@@ -26,8 +26,8 @@
 //! prost  prost_types  prost_reflect  http  tower          wire
 //! bytes  http_body  http_body_util                        wire
 //! sea_orm  migrations                                     store
-//! jsonwebtoken                                            token
-//! argon2                                                  hash
+//! jsonwebtoken  quick_cache                               token
+//! argon2  thread_priority                                 hash
 //! chacha20poly1305                                        seal
 //! totp_rs  qrcode  png                                    factor
 //! clap  rpassword                                         cli  main

@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::{Algorithm, Header, Validation};
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{PublicKey, SigningKeys};
@@ -17,6 +19,9 @@ const TYPE: &str = "at+jwt";
 pub const LIFE: Duration = Duration::from_secs(15 * 60);
 
 const LEEWAY: Duration = Duration::from_secs(30);
+
+/// Tokens whose signatures are known to be right; about half a kilobyte each.
+const KNOWN: usize = 8192;
 
 /// The claims. Every one is required and typed: a token with one missing or of another type is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +58,9 @@ pub struct AccessTokens {
     audience: String,
     keys: SigningKeys,
     validation: Validation,
+    /// Claims by the hash of their token. A token is shown many times, and its signature does not change: that its key is there
+    /// and its time has come is judged each time.
+    known: Cache<[u8; 32], (String, Claims)>,
 }
 
 impl AccessTokens {
@@ -64,7 +72,7 @@ impl AccessTokens {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
-        Self { issuer, audience, keys, validation }
+        Self { issuer, audience, keys, validation, known: Cache::new(KNOWN) }
     }
 
     /// A token for a session.
@@ -92,16 +100,27 @@ impl AccessTokens {
 
     /// Reads a token; None when it is not one of ours, or not good at `now`. Whether its session lives is not looked at.
     pub fn read(&self, token: &str, now: Timestamp) -> Option<Claims> {
+        let claims = self.signed(token)?;
+        let ours = claims.iss == self.issuer && claims.aud == self.audience;
+        let begun = now.plus(LEEWAY).seconds() >= claims.nbf.max(claims.iat);
+        let ended = now.minus(LEEWAY).seconds() >= claims.exp;
+        (ours && begun && !ended).then_some(claims)
+    }
+
+    /// The claims of a token that one of our keys has signed.
+    fn signed(&self, token: &str) -> Option<Claims> {
+        let hash: [u8; 32] = digest(&SHA256, token.as_bytes()).as_ref().try_into().ok()?;
+        if let Some((key, claims)) = self.known.get(&hash) {
+            return self.keys.find(&key).map(|_| claims);
+        }
         let header = jsonwebtoken::decode_header(token).ok()?;
         if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
             return None;
         }
         let key = self.keys.find(header.kid.as_deref()?)?;
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation).ok()?.claims;
-        let ours = claims.iss == self.issuer && claims.aud == self.audience;
-        let begun = now.plus(LEEWAY).seconds() >= claims.nbf.max(claims.iat);
-        let ended = now.minus(LEEWAY).seconds() >= claims.exp;
-        (ours && begun && !ended).then_some(claims)
+        self.known.insert(hash, (key.id.clone(), claims.clone()));
+        Some(claims)
     }
 
     /// The keys that the tokens can be checked with.
@@ -145,6 +164,23 @@ mod tests {
         assert!(tokens(&KeyRing::generate(NOW)?, "issuer", "audience")?.read(&token, NOW).is_none());
         let at = |seconds| own.read(&token, Timestamp::from_seconds(NOW.seconds() + seconds)).is_some();
         assert_eq!([at(-31), at(-30), at(929), at(930)], [false, true, true, false]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_token_that_is_known_is_judged_anew_each_time() -> anyhow::Result<()> {
+        let ring = KeyRing::generate(NOW)?;
+        let mut own = tokens(&ring, "issuer", "audience")?;
+        let token = own.issue(&session(), Role::User, NOW)?;
+        let altered = token.replacen("eyJ", "eyK", 1);
+        for _ in 0..2 {
+            assert!(own.read(&token, NOW).is_some());
+            assert!(own.read(&token, Timestamp::from_seconds(NOW.seconds() + 930)).is_none(), "it has ended");
+            assert!(own.read(&altered, NOW).is_none());
+            assert!(own.read(&token[..token.len() - 1], NOW).is_none());
+        }
+        own.keys = SigningKeys::from_ring(&KeyRing::generate(NOW)?)?;
+        assert!(own.read(&token, NOW).is_none(), "its key is gone");
         Ok(())
     }
 

@@ -90,3 +90,24 @@ async fn a_full_queue_refuses_at_once_and_the_other_queue_does_not_care() {
     // Whoever waited too long on a slow machine is refused as well.
     assert!(done >= 1 && refused >= 15, "{done} done, {refused} refused");
 }
+
+/// Field 41 of /proc/…/stat is the policy, and 5 is SCHED_IDLE (proc(5), sched(7)).
+#[tokio::test]
+async fn the_threads_run_when_nothing_else_wants_the_core() {
+    const IDLE: &str = "5";
+    let hasher = Hasher::start(1).unwrap();
+    for _ in 0..5 {
+        hasher.hash(Queue::SignIn, text("a password")).await.unwrap();
+    }
+    let mut policies = Vec::new();
+    for thread in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        // A thread of another test may have ended meanwhile.
+        let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { continue };
+        let (name, fields) = stat.rsplit_once(") ").unwrap();
+        // Those of a hasher that has just begun have not come to it yet.
+        if name.contains("(argon2-") && fields.split(' ').nth(11) != Some("0") {
+            policies.push(fields.split(' ').nth(38).unwrap().to_owned());
+        }
+    }
+    assert!(!policies.is_empty() && policies.iter().all(|policy| policy == IDLE), "{policies:?}");
+}
