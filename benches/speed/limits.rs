@@ -1,9 +1,9 @@
 //! What the machine can do without Countersign, on the same cores in the same run.
 
 use std::{
-    path::Path,
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -15,7 +15,11 @@ use countersign::{hash::Cost, model::UserId, wire::pb};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        Executor,
+        mysql::MySqlPoolOptions,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
 };
 
 use crate::{
@@ -35,47 +39,99 @@ const READERS: u32 = 4;
 /// About what an access token has.
 const TOKEN_BYTES: usize = 600;
 
-/// Rates per second.
+/// Something that the machine can do without Countersign.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    Argon2,
+    EmptyCall,
+    Eddsa,
+    KeyRead,
+    Transaction,
+    VerifyStatements,
+    RedisScript,
+}
+
+impl Limit {
+    pub const ALL: [Self; 7] = [
+        Self::Argon2,
+        Self::EmptyCall,
+        Self::Eddsa,
+        Self::KeyRead,
+        Self::Transaction,
+        Self::VerifyStatements,
+        Self::RedisScript,
+    ];
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Argon2 => "raw Argon2id, 19 MiB, 2 passes",
+            Self::EmptyCall => "empty gRPC call",
+            Self::Eddsa => "EdDSA verification",
+            Self::KeyRead => "read by primary key",
+            Self::Transaction => "durable transaction of one row",
+            Self::VerifyStatements => "the statements of a Verify by TOTP in a bare loop",
+            Self::RedisScript => "Redis script",
+        }
+    }
+}
+
+/// What the limits are measured with.
 pub struct Limits {
-    pub argon2: f64,
-    pub empty_call: f64,
-    pub eddsa: f64,
-    pub key_read: f64,
-    pub transaction: f64,
-    pub verify_statements: f64,
-    pub redis_script: Option<f64>,
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+    users: Vec<UserId>,
+    echo: (Server, Vec<Client>),
+    redis_url: Option<String>,
+    /// Rates per second that were seen.
+    seen: Mutex<HashMap<Limit, Vec<f64>>>,
 }
 
 impl Limits {
-    /// Measures all. The users must have factors, and are of no use afterwards.
-    pub async fn measure(stack: &Stack, users: &[UserId], seconds: f64) -> Self {
-        let redis_script = match &stack.redis_url {
-            Some(url) => Some(redis_script(url, seconds).await),
-            None => None,
-        };
+    /// The users must have factors, and are of no use to others.
+    pub async fn prepare(stack: &Stack, users: Vec<UserId>) -> Self {
         let (readers, writers) = match stack.kind {
             Kind::Sqlite => (READERS, 1),
             Kind::Postgres | Kind::Mariadb => (CONNECTIONS, CONNECTIONS),
         };
-        let reader = open(stack, readers).await;
-        let writer = open(stack, writers).await;
-        let limits = Self {
-            argon2: argon2(seconds),
-            empty_call: empty_call(seconds).await,
-            eddsa: eddsa(seconds),
-            key_read: key_read(&reader, users, seconds).await,
-            transaction: transaction(&writer, users, seconds).await,
-            verify_statements: verify_statements(&writer, users, seconds).await,
-            redis_script,
-        };
-        reader.close().await.unwrap();
-        writer.close().await.unwrap();
-        limits
+        Self {
+            reader: open(stack, readers).await,
+            writer: open(stack, writers).await,
+            users,
+            echo: echo().await,
+            redis_url: stack.redis_url.clone(),
+            seen: Mutex::default(),
+        }
     }
 
-    /// Each of a call, a check of a signature and a read, one after the other: the least that a validation is made of.
-    pub fn validation(&self) -> f64 {
-        1.0 / (1.0 / self.empty_call + 1.0 / self.eddsa + 1.0 / self.key_read)
+    /// How often something can be done in a second; None = there is no such thing on this stack.
+    pub async fn rate(&self, limit: Limit, seconds: f64) -> Option<f64> {
+        let rate = match limit {
+            Limit::Argon2 => argon2(seconds),
+            Limit::EmptyCall => empty_call(&self.echo.1, seconds).await,
+            Limit::Eddsa => eddsa(seconds),
+            Limit::KeyRead => key_read(&self.reader, &self.users, seconds).await,
+            Limit::Transaction => transaction(&self.writer, &self.users, seconds).await,
+            Limit::VerifyStatements => verify_statements(&self.writer, &self.users, seconds).await,
+            Limit::RedisScript => redis_script(self.redis_url.as_deref()?, seconds).await,
+        };
+        self.seen.lock().unwrap().entry(limit).or_default().push(rate);
+        Some(rate)
+    }
+
+    /// How often these can be done one after the other: each takes its share of the machine.
+    pub async fn rate_of_all(&self, limits: &[Limit], seconds: f64) -> f64 {
+        let mut each = 0.0;
+        for limit in limits {
+            each += 1.0 / self.rate(*limit, seconds).await.unwrap();
+        }
+        1.0 / each
+    }
+
+    /// The mean of what was seen.
+    pub fn seen(&self, limit: Limit) -> Option<f64> {
+        let seen = self.seen.lock().unwrap();
+        let rates = seen.get(&limit)?;
+        Some(rates.iter().sum::<f64>() / rates.len() as f64)
     }
 }
 
@@ -119,18 +175,23 @@ fn eddsa(seconds: f64) -> f64 {
     on_all_cores(seconds, || || key.verify(&message, signature.as_ref()).unwrap())
 }
 
-/// A server of its own that does nothing, called as replicas are.
-async fn empty_call(seconds: f64) -> f64 {
+/// A server of its own that does nothing.
+async fn echo() -> (Server, Vec<Client>) {
     let port = free_port();
     let program = std::env::current_exe().unwrap();
     let args = ["--echo".to_owned(), port.to_string()];
-    let server = Server::start(Path::new(&program), &args, None, &home("echo", None), port);
+    let server = Server::start(&program, &args, None, &home("echo", None), port);
     let mut clients = Vec::new();
     for _ in 0..4 {
         clients.push(Client::connect(server.port).await);
     }
-    let token = "a".repeat(TOKEN_BYTES);
-    let run = saturate(64, forever(seconds), move |number| {
+    (server, clients)
+}
+
+/// It is called as replicas are.
+async fn empty_call(clients: &[Client], seconds: f64) -> f64 {
+    let (clients, token) = (clients.to_vec(), "a".repeat(TOKEN_BYTES));
+    let run = saturate(32, forever(seconds), move |number| {
         let mut sessions = clients[number % clients.len()].sessions.clone();
         let request = pb::ValidateAccessTokenRequest { access_token: token.clone() };
         async move { ended(sessions.validate_access_token(from(request, 0)).await) }
@@ -147,6 +208,14 @@ async fn open(stack: &Stack, connections: u32) -> DatabaseConnection {
             durable.busy_timeout(Duration::from_secs(2))
         },
     );
+    options.map_sqlx_mysql_pool_opts(|pool: MySqlPoolOptions| {
+        pool.after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+                Ok(())
+            })
+        })
+    });
     Database::connect(options).await.unwrap()
 }
 

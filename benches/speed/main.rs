@@ -2,7 +2,7 @@
 //!
 //! Each call is first made as fast as it goes, by callers who wait for their answers: that gives its rate, and what it costs. Then
 //! it is made at half that rate, at moments that do not depend on the answers: that gives its latencies, counted from the moment
-//! when the call was due. Before both, the same cores show what they can do without Countersign.
+//! when the call was due. Beside each, the same cores show what they can do without Countersign.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a measurement may fail by panicking")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the tables are its output")]
 
@@ -45,7 +45,7 @@ struct Args {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
-    /// Leaves out what is slow: the limits, the flood, the start.
+    /// Leaves out the flood and the start.
     #[arg(long)]
     brief: bool,
     /// Serves empty calls on a port, and does nothing else.

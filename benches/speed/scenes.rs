@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     crowd::Crowd,
-    limits::Limits,
+    limits::{Limit, Limits},
     load::{Extent, Run, paced, saturate},
     seed::{self, Part},
     stack::{Fleet, Kind, Stack},
@@ -32,15 +32,7 @@ pub struct Cost {
 pub async fn play(kind: Kind, users: u32, replicas: &[usize], verbs: &[Verb], seconds: f64, brief: bool) {
     let stack = Stack::start(kind);
     let spare = seed::users(&stack, users).await;
-    let limits = if brief {
-        None
-    } else {
-        table::title(&format!("{}: the limits", kind.title()));
-        let limits = Limits::measure(&stack, &spare, seconds).await;
-        table::limits(&limits);
-        start(&stack).await;
-        Some(limits)
-    };
+    let limits = Limits::prepare(&stack, spare).await;
     let replicas = if kind == Kind::Sqlite { &[1] } else { replicas };
     // For the whole run, since calls under way outlive what started them.
     let crowd: &'static Crowd = Box::leak(Box::new(Crowd::new(users)));
@@ -51,23 +43,31 @@ pub async fn play(kind: Kind, users: u32, replicas: &[usize], verbs: &[Verb], se
         table::title(&format!("{}: {count} {plural}, {users} users", kind.title()));
         table::calls_head();
         for verb in verbs {
-            call(&stack, &fleet, crowd, *verb, seconds, limits.as_ref()).await;
+            call(&stack, &fleet, crowd, *verb, seconds, &limits).await;
         }
         if !brief && *count == 1 {
             flood(crowd, seconds).await;
         }
     }
+    if !brief {
+        limits.rate(Limit::RedisScript, seconds).await;
+        table::limits(&limits);
+        start(&stack).await;
+    }
 }
 
-async fn call(stack: &Stack, fleet: &Fleet, crowd: &'static Crowd, verb: Verb, seconds: f64, limits: Option<&Limits>) {
+async fn call(stack: &Stack, fleet: &Fleet, crowd: &'static Crowd, verb: Verb, seconds: f64, limits: &Limits) {
     if crowd.sessions.lock().unwrap().is_empty() {
         crowd.open_sessions(SESSIONS).await;
     }
     let callers = if verb.hashes() { 8 } else { 32 };
     let calls = prepare(crowd, verb, seconds).await;
+    // Before and after, since the machine is not the same from minute to minute.
+    let limit_before = limits.rate_of_all(verb.limit().0, seconds / 2.0).await;
     let before = stack.spent(fleet);
     let fast = saturate(callers, Extent { seconds, calls }, move |_| verb.call(crowd)).await;
     let after = stack.spent(fleet);
+    let limit_after = limits.rate_of_all(verb.limit().0, seconds / 2.0).await;
     let cost = Cost {
         service: after.service - before.service,
         stores: after.stores - before.stores,
@@ -77,7 +77,8 @@ async fn call(stack: &Stack, fleet: &Fleet, crowd: &'static Crowd, verb: Verb, s
     let calls = prepare(crowd, verb, seconds).await;
     let slow: Run = paced(fast.rate() / 2.0, Extent { seconds, calls }, move |_| verb.call(crowd)).await;
     assert!(fast.done > 0 && fast.faults.is_empty() && slow.faults.is_empty(), "{:?} {:?}", fast.faults, slow.faults);
-    table::call(verb, &fast, &cost, Some(&slow), limits);
+    let limit = (limit_before + limit_after) / 2.0;
+    table::call(verb, &fast, &cost, &slow, limit.is_finite().then_some(limit));
 }
 
 /// Opens the challenges that a call needs; answers how many calls can be made.
@@ -102,13 +103,13 @@ async fn prepare(crowd: &'static Crowd, verb: Verb, seconds: f64) -> usize {
 async fn start(stack: &Stack) {
     let mut times = Vec::new();
     for _ in 0..5 {
-        times.push(stack.replica().1);
+        times.push(stack.replica().await.1);
     }
     times.sort();
-    let (replica, _) = stack.replica();
+    let (replica, _) = stack.replica().await;
     let fresh = usage::resident(replica.pid());
     println!(
-        "Start to listening: {:.0} ms (the middle of five); memory then: {:.1} MB.",
+        "\nStart to the first answer: {:.0} ms (the middle of five); memory then: {:.1} MB.",
         times[2].as_secs_f64() * 1e3,
         table::megabytes(fresh)
     );

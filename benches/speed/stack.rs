@@ -7,7 +7,9 @@ use std::{
 };
 
 use clap::ValueEnum;
-use countersign::wire::pb::{session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient};
+use countersign::wire::pb::{
+    self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient,
+};
 use tonic::transport::Channel;
 
 use crate::{
@@ -104,8 +106,12 @@ impl Stack {
 
     /// Starts replicas and connects to them.
     pub async fn serve(&self, replicas: usize) -> Fleet {
-        let replicas: Vec<_> = (0..replicas).map(|_| self.replica().0).collect();
         let mut clients = Vec::new();
+        let mut servers = Vec::new();
+        for _ in 0..replicas {
+            servers.push(self.replica().await.0);
+        }
+        let replicas = servers;
         // In turns, so that neighbours in the list are of different replicas.
         for _ in 0..CONNECTIONS {
             for replica in &replicas {
@@ -115,8 +121,8 @@ impl Stack {
         Fleet { replicas, clients }
     }
 
-    /// Starts a replica; answers how long it took until it listened, too.
-    pub fn replica(&self) -> (Server, Duration) {
+    /// Starts a replica; answers how long it took until it gave its first answer, too.
+    pub async fn replica(&self) -> (Server, Duration) {
         let port = free_port();
         let mut args = vec!["serve".to_owned()];
         args.extend(self.arguments());
@@ -124,6 +130,9 @@ impl Stack {
         let home = home("replica", None);
         let begun = now();
         let replica = Server::start(Path::new(env!("CARGO_BIN_EXE_countersign")), &args, None, &home, port);
+        // The port is taken before the database is opened; calls are answered when all is there.
+        let mut sessions = Client::connect(port).await.sessions;
+        sessions.get_jwks(pb::GetJwksRequest {}).await.unwrap();
         (replica, begun.elapsed())
     }
 

@@ -2,7 +2,12 @@
 
 use std::{fs, time::Duration};
 
-use crate::{limits::Limits, load::Run, scenes::Cost, verbs::Verb};
+use crate::{
+    limits::{Limit, Limits},
+    load::Run,
+    scenes::Cost,
+    verbs::Verb,
+};
 
 /// What this machine is.
 pub fn machine() {
@@ -22,19 +27,12 @@ pub fn title(text: &str) {
 }
 
 pub fn limits(limits: &Limits) {
-    println!("| limit of the machine, all cores | per second |\n| --- | ---: |");
-    let rows = [
-        ("raw Argon2id, 19 MiB, 2 passes", limits.argon2),
-        ("empty gRPC call", limits.empty_call),
-        ("EdDSA verification", limits.eddsa),
-        ("read by primary key", limits.key_read),
-        ("durable transaction of one row", limits.transaction),
-        ("the statements of a Verify in a bare loop", limits.verify_statements),
-    ];
-    for (name, rate) in rows.into_iter().chain(limits.redis_script.map(|rate| ("Redis script", rate))) {
-        println!("| {name} | {} |", whole(rate));
+    println!("\n| what the machine can do on all cores | per second |\n| --- | ---: |");
+    for limit in Limit::ALL {
+        if let Some(rate) = limits.seen(limit) {
+            println!("| {} | {} |", limit.title(), whole(rate));
+        }
     }
-    println!();
 }
 
 pub fn calls_head() {
@@ -43,11 +41,9 @@ pub fn calls_head() {
 }
 
 /// A row: the call as fast as it goes, and at half that rate.
-pub fn call(verb: Verb, fast: &Run, cost: &Cost, paced: Option<&Run>, limits: Option<&Limits>) {
-    let share = limits
-        .and_then(|limits| limit(verb, limits))
-        .map_or("–".to_owned(), |(name, limit)| format!("{:.2} {name}", fast.rate() / limit));
-    let latency = |percent| paced.map_or("–".to_owned(), |run| format!("{:.2}", run.percentile(percent)));
+pub fn call(verb: Verb, fast: &Run, cost: &Cost, paced: &Run, limit: Option<f64>) {
+    let share = limit.map_or("–".to_owned(), |limit| format!("{:.2} {}", fast.rate() / limit, verb.limit().1));
+    let latency = |percent| format!("{:.2}", paced.percentile(percent));
     let micros = |spent: Duration| format!("{:.0}", spent.as_secs_f64() * 1e6 / fast.done as f64);
     println!(
         "| {} | {} | {share} | {} | {} | {} | {} | {} | {} | {:.0} MB |",
@@ -61,22 +57,6 @@ pub fn call(verb: Verb, fast: &Run, cost: &Cost, paced: Option<&Run>, limits: Op
         micros(cost.load),
         megabytes(cost.resident),
     );
-    for run in std::iter::once(fast).chain(paced) {
-        for (words, count) in &run.faults {
-            println!("|   {count} × {words} |");
-        }
-    }
-}
-
-/// What bounds a call, and at which rate.
-fn limit(verb: Verb, limits: &Limits) -> Option<(&'static str, f64)> {
-    match verb {
-        Verb::LocalAuth | Verb::SignIn | Verb::VerifyBackup => Some(("Argon2", limits.argon2)),
-        Verb::VerifyTotp => Some(("its statements", limits.verify_statements)),
-        Verb::Refresh => Some(("durable transaction", limits.transaction)),
-        Verb::Validate | Verb::Status => Some(("call + check + read", limits.validation())),
-        Verb::WeakLocalAuth | Verb::Mix => None,
-    }
 }
 
 pub fn megabytes(bytes: u64) -> f64 {

@@ -8,6 +8,7 @@ use tonic::Response;
 
 use crate::{
     crowd::{Challenge, Crowd, ended, from, words},
+    limits::Limit,
     load::Answer,
     seed::Part,
 };
@@ -56,6 +57,19 @@ impl Verb {
     /// Whether it hashes with every call.
     pub fn hashes(self) -> bool {
         matches!(self, Self::LocalAuth | Self::SignIn | Self::VerifyBackup)
+    }
+
+    /// What bounds it, and the word for that.
+    pub fn limit(self) -> (&'static [Limit], &'static str) {
+        match self {
+            Self::LocalAuth | Self::SignIn | Self::VerifyBackup => (&[Limit::Argon2], "Argon2"),
+            Self::VerifyTotp => (&[Limit::VerifyStatements], "its statements"),
+            Self::Refresh => (&[Limit::Transaction], "transaction"),
+            Self::Validate | Self::Status => {
+                (&[Limit::EmptyCall, Limit::Eddsa, Limit::KeyRead], "empty call + EdDSA + read")
+            }
+            Self::WeakLocalAuth | Self::Mix => (&[], ""),
+        }
     }
 
     /// Whose authenticators it takes codes of.

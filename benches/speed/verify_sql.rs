@@ -27,8 +27,10 @@ async fn transaction(database: &DatabaseConnection, user: UserId) -> Result<(), 
         (SessionId::new(Timestamp::from_millis(now)), AuditEventId::new(Timestamp::from_millis(now)));
     let (id, key): (Value, Value) = (user.uuid().into(), "totp".into());
     let challenge: Value = random::<32>().to_vec().into();
-    run(&tx, PAY, [3_i64.into(), now.into(), 0_i64.into(), id.clone(), key.clone(), now.into(), challenge.clone()])
-        .await?;
+    // A ladder as long as the real one.
+    let rungs = RUNGS.into_iter().flat_map(|failures| [failures.into(), Value::from(now + 30_000)]);
+    let pay = [0_i64.into(), id.clone(), key.clone(), now.into(), challenge.clone()];
+    run(&tx, &format!("{PAY_BEGINS}{}{PAY_ENDS}", RUNG.repeat(RUNGS.len())), rungs.chain(pay)).await?;
     let lock = if tx.get_database_backend() == DbBackend::Sqlite { "" } else { " FOR UPDATE" };
     let found = tx.query_all_raw(statement(&tx, &format!("{FACTORS}{lock}"), [id.clone()])).await?;
     let factor: uuid::Uuid = found[0].try_get("", "factor_id")?;
@@ -47,8 +49,10 @@ async fn transaction(database: &DatabaseConnection, user: UserId) -> Result<(), 
     tx.commit().await
 }
 
-const PAY: &str = "UPDATE factor_failures SET locked_until = CASE WHEN failures >= ? THEN ? ELSE ? END, \
-    failures = failures + 1 WHERE user_id = ? AND failure_key = ? AND locked_until <= ? \
+const RUNGS: [i64; 8] = [99, 10, 9, 8, 7, 6, 5, 4];
+const PAY_BEGINS: &str = "UPDATE factor_failures SET locked_until = CASE";
+const RUNG: &str = " WHEN failures >= ? THEN ?";
+const PAY_ENDS: &str = " ELSE ? END, failures = failures + 1 WHERE user_id = ? AND failure_key = ? AND locked_until <= ? \
     AND NOT EXISTS (SELECT 1 FROM spent_challenges WHERE challenge_hash = ?)";
 const FACTORS: &str = "SELECT users.id, email_typed, email_canonical, role, blocked, security_version, password_hash, \
     users.create_time, factors.id AS factor_id, factors.user_id, method, label, data, handle, spent, version, \

@@ -48,7 +48,7 @@ impl Server {
             let ended = self.child.try_wait().unwrap();
             let log = || fs::read_to_string(self.home.join("log")).unwrap_or_default();
             assert!(ended.is_none() && begun.elapsed() < PATIENCE, "a server does not start: {}", log());
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(2));
         }
     }
 
