@@ -21,6 +21,8 @@ use crate::{
 
 /// Coprime to the number of users: neighbours in time are no neighbours in the database.
 const STRIDE: u64 = 7919;
+/// More than sign in at once, by far.
+const REGULARS: u64 = 200;
 
 /// Everybody.
 pub struct Crowd {
@@ -74,8 +76,28 @@ impl Crowd {
 
     /// The next user of a part.
     pub fn next(&self, part: Part) -> u32 {
+        self.next_of(part, self.tens)
+    }
+
+    /// The next of those who sign in by password alone. They are few, so that their networks are known: most who sign in have
+    /// done so before.
+    pub fn next_regular(&self) -> u32 {
+        self.next_of(Part::Plain, self.tens.min(REGULARS))
+    }
+
+    /// Lets all of those sign in once.
+    pub async fn introduce_regulars(&'static self) {
+        let calls = usize::try_from(self.tens.min(REGULARS)).unwrap();
+        let run = load::saturate(8, Extent { seconds: f64::MAX, calls }, |_| async {
+            ended(self.local_auth(self.next_regular()).await)
+        });
+        let faults = run.await.faults;
+        assert!(faults.is_empty(), "regulars cannot sign in: {faults:?}");
+    }
+
+    fn next_of(&self, part: Part, tens: u64) -> u32 {
         let places = part.places();
-        let turn = self.turns[places.start as usize].fetch_add(1, Ordering::Relaxed);
+        let turn = self.turns[places.start as usize].fetch_add(1, Ordering::Relaxed) % (tens * places.len() as u64);
         let (ten, place) = (turn / places.len() as u64, turn % places.len() as u64);
         let user = (ten * STRIDE % self.tens) * u64::from(Part::EACH) + u64::from(places.start) + place;
         u32::try_from(user).unwrap()
@@ -130,11 +152,11 @@ impl Crowd {
         self.client().twofa.verify(from(request, challenge.user)).await.map(Response::into_inner)
     }
 
-    /// Opens so many challenges of users who have a code.
+    /// Opens so many challenges of users who have a code, one for each.
     pub async fn open_challenges(&'static self, count: usize) {
-        let extent = Extent { seconds: f64::MAX, calls: count };
+        let extent = Extent { seconds: f64::MAX, calls: count.min(self.codes(Part::EnrolledWeak)) };
         let run = load::saturate(16, extent, |_| async {
-            let Some(user) = self.next_with_code(Part::EnrolledWeak) else { return Ok(()) };
+            let user = self.next_with_code(Part::EnrolledWeak).ok_or("every code is used up")?;
             let opened = words(self.local_auth(user).await)?;
             self.challenges.lock().unwrap().push(Challenge { user, id: opened.challenge_id });
             Ok(())

@@ -1,31 +1,25 @@
 //! What processes use, from /proc.
 
-use std::{collections::HashMap, fs, time::Duration};
+use std::{collections::HashMap, fs, path::Path, time::Duration};
 
-/// Linux counts the time of processes in hundredths of a second for whoever reads it, whatever the kernel's own tick is.
-const TICK: Duration = Duration::from_millis(10);
-
-/// Fields of /proc/PID/stat, counted from the one after the name.
+/// The field of /proc/PID/stat, counted from the one after the name.
 const PARENT: usize = 1;
-const TIMES: std::ops::Range<usize> = 11..15;
 
-/// The CPU time of these processes and of all that they have started.
+/// The CPU time of these processes and of all that they have started, as far as their threads still live.
 pub fn cpu(roots: &[u32]) -> Duration {
-    let stats = stats();
+    let parents = parents();
     let mut wanted: Vec<u32> = roots.to_vec();
-    let mut ticks = 0;
+    let mut spent = Duration::ZERO;
     while let Some(pid) = wanted.pop() {
-        let Some((_, own)) = stats.get(&pid) else { continue };
-        ticks += own;
-        wanted.extend(stats.iter().filter(|(_, (parent, _))| *parent == pid).map(|(child, _)| child));
+        spent += threads(Path::new(&format!("/proc/{pid}/task")));
+        wanted.extend(parents.iter().filter(|(_, parent)| **parent == pid).map(|(child, _)| child));
     }
-    TICK * u32::try_from(ticks).unwrap()
+    spent
 }
 
 /// The CPU time of this process, without that of its children.
 pub fn own_cpu() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    TICK * u32::try_from(fields(&stat)[11..13].iter().map(|field| number(field)).sum::<u64>()).unwrap()
+    threads(Path::new("/proc/self/task"))
 }
 
 /// Memory of a process that is in RAM, in bytes.
@@ -35,22 +29,27 @@ pub fn resident(pid: u32) -> u64 {
     number(line.trim().trim_end_matches(" kB")) * 1024
 }
 
-/// Parent and ticks of every process.
-fn stats() -> HashMap<u32, (u32, u64)> {
-    let mut stats = HashMap::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // It may have ended meanwhile.
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        let fields = fields(&stat);
-        let ticks = fields[TIMES].iter().map(|field| number(field)).sum();
-        stats.insert(pid, (u32::try_from(number(fields[PARENT])).unwrap(), ticks));
+/// What each thread has run, to the nanosecond.
+fn threads(tasks: &Path) -> Duration {
+    let mut spent = 0;
+    // A process or a thread may have ended meanwhile.
+    for task in fs::read_dir(tasks).into_iter().flatten().flatten() {
+        let stat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        spent += stat.split(' ').next().filter(|field| !field.is_empty()).map_or(0, number);
     }
-    stats
+    Duration::from_nanos(spent)
 }
 
-fn fields(stat: &str) -> Vec<&str> {
-    stat.rsplit_once(") ").unwrap().1.split(' ').collect()
+/// The parent of every process.
+fn parents() -> HashMap<u32, u32> {
+    let mut parents = HashMap::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let fields = stat.rsplit_once(") ").unwrap().1;
+        parents.insert(pid, u32::try_from(number(fields.split(' ').nth(PARENT).unwrap())).unwrap());
+    }
+    parents
 }
 
 fn number(text: &str) -> u64 {

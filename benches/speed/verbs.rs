@@ -42,8 +42,8 @@ impl Verb {
 
     pub fn title(self) -> &'static str {
         match self {
-            Self::LocalAuth => "LocalAuth, tokens at once",
-            Self::WeakLocalAuth => "LocalAuth but for its hash",
+            Self::LocalAuth => "LocalAuth, from a network that is known",
+            Self::WeakLocalAuth => "LocalAuth with a weak hash, from a new network",
             Self::SignIn => "full sign-in (LocalAuth, Verify by TOTP)",
             Self::VerifyTotp => "Verify by TOTP",
             Self::VerifyBackup => "Verify by backup code",
@@ -84,7 +84,7 @@ impl Verb {
     /// Makes the call once.
     pub async fn call(self, crowd: &Crowd) -> Answer {
         match self {
-            Self::LocalAuth => ended(crowd.local_auth(crowd.next(Part::Plain)).await),
+            Self::LocalAuth => ended(crowd.local_auth(crowd.next_regular()).await),
             Self::WeakLocalAuth => ended(crowd.local_auth(crowd.next(Part::PlainWeak)).await),
             Self::SignIn => sign_in(crowd).await,
             Self::VerifyTotp => {
@@ -155,7 +155,7 @@ async fn mix(crowd: &Crowd) -> Answer {
         0..90 => validate(crowd).await,
         90..96 => refresh(crowd).await,
         96..98 => status(crowd).await,
-        98 => ended(crowd.local_auth(crowd.next(Part::Plain)).await),
+        98 => ended(crowd.local_auth(crowd.next_regular()).await),
         _ => sign_in(crowd).await,
     }
 }
