@@ -76,6 +76,21 @@ mod tests {
         assert!(matches!(answer, Err(Error::Broken(fault)) if fault.is::<Outage>()) && tries == TRIES);
     }
 
+    #[test]
+    fn pauses_are_uneven() -> anyhow::Result<()> {
+        let pause = Duration::from_millis(100);
+        let pauses = (0..100).map(|_| uneven(pause)).collect::<anyhow::Result<Vec<_>>>()?;
+        assert!(pauses.iter().all(|one| (pause / 2..=pause * 3 / 2).contains(one)));
+        assert!(pauses.iter().any(|one| *one < pause) && pauses.iter().any(|one| *one > pause));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn another_fault_in_the_last_try_is_told_as_it_is() {
+        let (answer, tries) = tried(|n| if n < TRIES { lost() } else { Err(Error::Broken(anyhow!("broken"))) }).await;
+        assert!(matches!(answer, Err(Error::Broken(fault)) if !fault.is::<Outage>()) && tries == TRIES);
+    }
+
     #[tokio::test]
     async fn a_refusal_or_another_fault_is_final() {
         let (answer, tries) = tried(|_| Err(Refusal::NotFound.into())).await;
