@@ -27,14 +27,15 @@ use clap::Parser;
 use stack::Kind;
 use verbs::Verb;
 
-/// What is measured.
+/// How fast Countersign is, as a share of what this machine can do. Prints tables in Markdown.
 #[derive(Parser)]
+#[command(name = "benches/run")]
 struct Args {
     /// On which stores.
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["sqlite", "postgres", "mariadb"])]
     stacks: Vec<Kind>,
     /// With how many users.
-    #[arg(long, value_delimiter = ',', default_values_t = [100_000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [100_000], value_parser = clap::value_parser!(u32).range(1000..))]
     users: Vec<u32>,
     /// With how many replicas; SQLite has one always.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 3])]

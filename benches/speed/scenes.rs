@@ -94,13 +94,13 @@ async fn prepare(crowd: &'static Crowd, verb: Verb, seconds: f64) -> usize {
             crowd.open_challenges(CHALLENGES.min((rate * seconds) as usize)).await;
             crowd.challenges.lock().unwrap().len()
         }
-        // Each takes a code; some are kept back for whoever is under way.
+        // Each takes a code.
         Verb::SignIn => crowd.codes(Part::Enrolled),
         Verb::LocalAuth | Verb::WeakLocalAuth | Verb::Refresh | Verb::Validate | Verb::Status | Verb::Mix => usize::MAX,
     }
 }
 
-/// How long a replica takes to listen, and its memory before anybody has signed in and after every thread has hashed.
+/// How long a replica takes until it answers, and its memory before anybody has signed in.
 async fn start(stack: &Stack) {
     let mut times = Vec::new();
     for _ in 0..5 {
@@ -147,6 +147,3 @@ async fn flood(crowd: &'static Crowd, seconds: f64) {
         p50[0], p99[0], p50[1], p99[1]
     );
 }
-
-/// Users who take part come in tens.
-const _: () = assert!(Part::EACH == 10);
