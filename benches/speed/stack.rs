@@ -1,10 +1,6 @@
 //! The stores as production has them, every commit on the disk, and replicas of the shipped binary over them.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 use countersign::wire::pb::{
@@ -15,7 +11,8 @@ use tonic::transport::Channel;
 use crate::{
     clock::now,
     servers::{
-        process::{Server, free_port, home, run},
+        binary::Binary,
+        process::{Server, home, run},
         redis,
         sql::Sql,
     },
@@ -51,7 +48,7 @@ pub struct Stack {
     pub kind: Kind,
     pub database_url: String,
     pub redis_url: Option<String>,
-    home: PathBuf,
+    binary: Binary,
     stores: Vec<Server>,
 }
 
@@ -85,23 +82,22 @@ impl Stack {
             Kind::Postgres => (Some(Sql::durable_postgres()), Some(redis::single())),
             Kind::Mariadb => (Some(Sql::durable_mariadb()), Some(redis::single())),
         };
-        let stack = Self {
-            kind,
-            database_url: match &sql {
-                None => format!("sqlite:{}", home.join("countersign.db").display()),
-                Some(sql) => sql.new_database(),
-            },
-            redis_url: redis.as_ref().map(redis::url),
-            stores: sql.into_iter().map(|sql| sql.server).chain(redis).collect(),
-            home,
+        let database_url = match &sql {
+            None => format!("sqlite:{}", home.join("countersign.db").display()),
+            Some(sql) => sql.new_database(),
         };
-        run(&mut stack.command(&["keys", "init"]));
-        run(&mut stack.command(&["migrate"]));
-        stack
+        let redis_url = redis.as_ref().map(redis::url);
+        // The load comes from many addresses, as behind a proxy.
+        let more = ["trusted_proxies=127.0.0.1"];
+        let binary = Binary::new(home, &database_url, redis_url.as_deref().unwrap_or("embedded"), &more);
+        run(&mut binary.command(&["keys", "init"]));
+        run(&mut binary.command(&["migrate"]));
+        let stores = sql.into_iter().map(|sql| sql.server).chain(redis).collect();
+        Self { kind, database_url, redis_url, binary, stores }
     }
 
     pub fn ring_file(&self) -> PathBuf {
-        self.home.join("keys.toml")
+        self.binary.ring_file()
     }
 
     /// Starts replicas and connects to them.
@@ -123,34 +119,12 @@ impl Stack {
 
     /// Starts a replica; answers how long it took until it gave its first answer, too.
     pub async fn replica(&self) -> (Server, Duration) {
-        let port = free_port();
-        let mut args = vec!["serve".to_owned()];
-        args.extend(self.arguments());
-        args.extend(["--set".to_owned(), format!("grpc.listen=127.0.0.1:{port}")]);
-        let home = home("replica", None);
         let begun = now();
-        let replica = Server::start(Path::new(env!("CARGO_BIN_EXE_countersign")), &args, None, &home, port);
+        let replica = self.binary.serve(&[]);
         // The port is taken before the database is opened; calls are answered when all is there.
-        let mut sessions = Client::connect(port).await.sessions;
+        let mut sessions = Client::connect(replica.port).await.sessions;
         sessions.get_jwks(pb::GetJwksRequest {}).await.unwrap();
         (replica, begun.elapsed())
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
-        command.args(args).args(self.arguments()).current_dir(&self.home).env_clear();
-        command
-    }
-
-    fn arguments(&self) -> Vec<String> {
-        let sets = [
-            format!("database.url={}", self.database_url),
-            format!("redis.url={}", self.redis_url.as_deref().unwrap_or("embedded")),
-            format!("keys.ring_file={}", self.ring_file().display()),
-            // The load comes from many addresses, as behind a proxy.
-            "trusted_proxies=127.0.0.1".to_owned(),
-        ];
-        sets.into_iter().flat_map(|set| ["--set".to_owned(), set]).collect()
     }
 
     /// What the stores and these replicas have used so far.

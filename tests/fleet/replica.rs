@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -18,7 +17,10 @@ use tonic_types::StatusExt;
 
 use crate::{
     peek,
-    servers::process::{Server, free_port, home, run},
+    servers::{
+        binary::Binary,
+        process::{Server, home, run},
+    },
 };
 
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -27,9 +29,8 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub struct Fleet {
     /// One fleet at a time: what is looked at here goes by real time, and hashing gives way to everything.
     _turn: MutexGuard<'static, ()>,
-    home: PathBuf,
+    binary: Binary,
     database: String,
-    redis: String,
 }
 
 /// A replica.
@@ -55,35 +56,17 @@ impl Fleet {
     pub fn new(database: &str, redis: &str) -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let fleet =
-            Self { _turn: turn, home: home("fleet", None), database: database.to_owned(), redis: redis.to_owned() };
-        run(&mut fleet.command(&["keys", "init"]));
-        run(&mut fleet.command(&["migrate"]));
-        fleet
-    }
-
-    /// A command of the binary on the stores of the fleet.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
-        command.args(args).args(self.arguments()).current_dir(&self.home).env_clear();
-        command
-    }
-
-    fn arguments(&self) -> Vec<String> {
-        let sets = [
-            format!("database.url={}", self.database),
-            format!("redis.url={}", self.redis),
-            format!("keys.ring_file={}", self.home.join("keys.toml").display()),
-            "limits.source_failures=0".to_owned(),
-        ];
-        sets.into_iter().flat_map(|set| ["--set".to_owned(), set]).collect()
+        let binary = Binary::new(home("fleet", None), database, redis, &["limits.source_failures=0"]);
+        run(&mut binary.command(&["keys", "init"]));
+        run(&mut binary.command(&["migrate"]));
+        Self { _turn: turn, binary, database: database.to_owned() }
     }
 
     /// Adds a user with `PASSWORD`.
     pub fn add_user(&self, email: &str) {
-        let input = self.home.join(format!("password-{email}"));
+        let input = self.binary.home.join(format!("password-{email}"));
         fs::write(&input, PASSWORD).unwrap();
-        let mut command = self.command(&["user", "add", "--email", email]);
+        let mut command = self.binary.command(&["user", "add", "--email", email]);
         let output = command.stdin(fs::File::open(&input).unwrap()).stdout(Stdio::piped()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -108,13 +91,8 @@ impl Fleet {
 
     /// The same with something else configured.
     pub async fn replica_with(&self, sets: &[String]) -> Replica {
-        let port = free_port();
-        let mut args = vec!["serve".to_owned()];
-        args.extend(self.arguments());
-        args.extend(["--set".to_owned(), format!("grpc.listen=127.0.0.1:{port}")]);
-        args.extend(sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
-        let home = home("replica", None);
-        let process = Server::start(Path::new(env!("CARGO_BIN_EXE_countersign")), &args, None, &home, port);
+        let process = self.binary.serve(sets);
+        let port = process.port;
         let channel = Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect().await.unwrap();
         let twofa = TwoFaServiceClient::new(channel.clone());
         let replica = Replica { process, twofa, sessions: SessionServiceClient::new(channel) };

@@ -68,9 +68,11 @@ impl Story for Enrol {
 }
 
 /// Signing in with a code of the authenticator.
-pub struct SignInByApp;
+pub type SignInByApp = SignIn<true>;
 /// Signing in with a backup code.
-pub struct SignInByBackupCode;
+pub type SignInByBackupCode = SignIn<false>;
+
+pub struct SignIn<const BY_APP: bool>;
 
 /// A code on its way to a challenge. The method was wrong once before.
 pub struct SigningIn {
@@ -82,38 +84,16 @@ pub struct SigningIn {
     other: String,
 }
 
-impl Story for SignInByApp {
+impl<const BY_APP: bool> Story for SignIn<BY_APP> {
     type Hand = SigningIn;
     type Answer = pb::VerifyResponse;
 
     async fn prepare(stage: &Stage, replica: &Replica) -> SigningIn {
-        let (user, challenge_id) = stage.user_who_was_wrong(replica, "000000").await;
-        let (code, other) = (user.next_code(), user.backup_codes[0].clone());
-        SigningIn { user, challenge_id, method: "totp", code, other }
-    }
-
-    async fn act(replica: &Replica, hand: &SigningIn) -> Result<pb::VerifyResponse, Status> {
-        replica.verify("", &hand.challenge_id, &hand.code).await
-    }
-
-    async fn check(
-        stage: &Stage,
-        replica: &Replica,
-        hand: SigningIn,
-        answer: Result<pb::VerifyResponse, Status>,
-    ) -> bool {
-        hand.check(stage, replica, answer.is_ok()).await
-    }
-}
-
-impl Story for SignInByBackupCode {
-    type Hand = SigningIn;
-    type Answer = pb::VerifyResponse;
-
-    async fn prepare(stage: &Stage, replica: &Replica) -> SigningIn {
-        let (user, challenge_id) = stage.user_who_was_wrong(replica, "aaaa-aaaa").await;
-        let (code, other) = (user.backup_codes[0].clone(), user.next_code());
-        SigningIn { user, challenge_id, method: "backup_code", code, other }
+        let wrong = if BY_APP { "000000" } else { "aaaa-aaaa" };
+        let (user, challenge_id) = stage.user_who_was_wrong(replica, wrong).await;
+        let (of_app, backup) = (user.next_code(), user.backup_codes[0].clone());
+        let (method, code, other) = if BY_APP { ("totp", of_app, backup) } else { ("backup_code", backup, of_app) };
+        SigningIn { user, challenge_id, method, code, other }
     }
 
     async fn act(replica: &Replica, hand: &SigningIn) -> Result<pb::VerifyResponse, Status> {
