@@ -152,3 +152,32 @@ async fn pay(
     };
     tokio::time::timeout(PATIENCE, paid).await.unwrap_or_else(|_| Err(busy().into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    #[test]
+    fn a_place_that_is_left_is_free_again() -> Result<(), Refusal> {
+        let sources = Sources::new(None);
+        let places = (0..WAITING).map(|_| sources.wait([1; 32])).collect::<Result<Vec<_>, _>>()?;
+        assert!(sources.wait([1; 32]).is_err());
+        sources.wait([2; 32])?;
+        drop(places);
+        assert!(sources.waiting().is_empty());
+        sources.wait([1; 32])?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_of_a_source_has_failed_and_is_not_under_way() -> Result<(), Error> {
+        let (sources, window) = (Sources::new(None), limit::source_window(2));
+        for _ in 0..3 {
+            sources.remember([1; 32], window, NOW).await?;
+        }
+        assert!(matches!(sources.local.pay([1; 32], window, NOW).await?, Payment::Full { .. }));
+        Ok(())
+    }
+}
