@@ -26,6 +26,8 @@ pub struct Cost {
     pub load: Duration,
     /// Memory of a replica at the end.
     pub resident: u64,
+    /// What a replica's memory rose by at most, for each call that it had in its hands.
+    pub each: u64,
 }
 
 /// Everything on one stack.
@@ -65,15 +67,20 @@ async fn call(stack: &Stack, fleet: &Fleet, crowd: &'static Crowd, verb: Verb, s
     let calls = prepare(crowd, verb, seconds).await;
     // Before and after, since the machine is not the same from minute to minute.
     let limit_before = limits.rate_of_all(verb.limit().0, seconds / 2.0).await;
+    let replica = fleet.replicas[0].pid();
+    usage::forget_peak(replica);
+    let quiet = usage::resident(replica);
     let before = stack.spent(fleet);
     let fast = saturate(callers, Extent { seconds, calls }, move |_| verb.call(crowd)).await;
     let after = stack.spent(fleet);
+    let peak = usage::peak(replica);
     let limit_after = limits.rate_of_all(verb.limit().0, seconds / 2.0).await;
     let cost = Cost {
         service: after.service.saturating_sub(before.service),
         stores: after.stores.saturating_sub(before.stores),
         load: after.load.saturating_sub(before.load),
-        resident: usage::resident(fleet.replicas[0].pid()),
+        resident: usage::resident(replica),
+        each: peak.saturating_sub(quiet) * fleet.replicas.len() as u64 / callers as u64,
     };
     let calls = prepare(crowd, verb, seconds).await;
     let slow: Run = paced(fast.rate() / 2.0, Extent { seconds, calls }, move |_| verb.call(crowd)).await;

@@ -36,8 +36,10 @@ pub fn limits(limits: &Limits) {
 }
 
 pub fn calls_head() {
-    println!("| call | per second | of its limit | p50 | p99 | p99.9 ms | CPU µs: service | stores | load | memory |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!(
+        "| call | per second | of its limit | p50 | p99 | p99.9 ms | CPU µs: service | stores | load | memory: a call | in all |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
 }
 
 /// A row: the call as fast as it goes, and at half that rate.
@@ -46,7 +48,7 @@ pub fn call(verb: Verb, fast: &Run, cost: &Cost, paced: &Run, limit: Option<f64>
     let latency = |percent| format!("{:.2}", paced.percentile(percent));
     let micros = |spent: Duration| format!("{:.0}", spent.as_secs_f64() * 1e6 / fast.done as f64);
     println!(
-        "| {} | {} | {share} | {} | {} | {} | {} | {} | {} | {:.0} MB |",
+        "| {} | {} | {share} | {} | {} | {} | {} | {} | {} | {} kB | {:.0} MB |",
         verb.title(),
         whole(fast.rate()),
         latency(50.0),
@@ -55,6 +57,7 @@ pub fn call(verb: Verb, fast: &Run, cost: &Cost, paced: &Run, limit: Option<f64>
         micros(cost.service),
         micros(cost.stores),
         micros(cost.load),
+        whole(cost.each as f64 / 1e3),
         megabytes(cost.resident),
     );
 }
