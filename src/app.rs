@@ -15,6 +15,7 @@ use tokio::{
 
 pub use open::{Schema, open_store, read_ring, schema_status, write_ring};
 
+use crate::wire::http::{Cookie, Gateway, Server};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     config::{Config, Redis, RedisAddress},
@@ -46,35 +47,53 @@ const ROUND: Duration = Duration::from_secs(4);
 const CLOSE: Duration = Duration::from_secs(1);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Takes the address that the configuration names.
-pub async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(config.grpc.listen).await.with_context(|| {
-        format!("cannot listen on grpc.listen = {}; remedy: choose an address that is free", config.grpc.listen)
-    })
+/// The addresses that are taken, before anything else is done.
+pub struct Listeners {
+    grpc: TcpListener,
+    http: Option<TcpListener>,
+}
+
+/// Takes the addresses that the configuration names.
+pub async fn listen(config: &Config) -> anyhow::Result<Listeners> {
+    let http = match &config.http {
+        Some(http) => {
+            let remedy = "choose an address that is free, or \"off\" for no REST gateway";
+            Some(bind("http.listen", http.listen, remedy).await?)
+        }
+        None => None,
+    };
+    Ok(Listeners { grpc: bind("grpc.listen", config.grpc.listen, "choose an address that is free").await?, http })
+}
+
+async fn bind(key: &str, address: SocketAddr, remedy: &str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {key} = {address}; remedy: {remedy}"))
 }
 
 /// A running service.
 pub struct App {
     grpc: SocketAddr,
+    http: Option<SocketAddr>,
     health: Health,
     kit: Arc<Kit>,
     clock: Arc<dyn Clock>,
     stop: watch::Sender<bool>,
-    server: JoinSet<anyhow::Result<()>>,
+    servers: JoinSet<anyhow::Result<()>>,
     background: JoinSet<()>,
 }
 
 impl App {
-    /// Starts the service on a listener, with new passwords hashed at this cost. Whatever is wrong is found before anything is
+    /// Starts the service on these addresses, with new passwords hashed at this cost. Whatever is wrong is found before anything is
     /// written.
     pub async fn start(
         config: &Config,
-        listener: TcpListener,
+        listeners: Listeners,
         clock: Arc<dyn Clock>,
         cost: Cost,
     ) -> anyhow::Result<Self> {
         let rules = Rules::of_this_release()?;
-        let grpc = listener.local_addr()?;
+        let grpc = listeners.grpc.local_addr()?;
+        let http = listeners.http.as_ref().map(TcpListener::local_addr).transpose()?;
         let (store, ring) = open_store(config, Schema::AsConfigured, clock.now()).await?;
         let signing = SigningKeys::from_ring(&ring)?;
         let hasher = Hasher::with_cost(thread::available_parallelism()?.get(), cost)?;
@@ -97,14 +116,19 @@ impl App {
         let services = Services::new(&kit, Arc::clone(&clock), rules, proxies, config.grpc.reflection, &health)?;
 
         let (stop, stopped) = watch::channel(false);
-        let mut server = JoinSet::new();
-        server.spawn(services.serve(listener, until_set(stopped)));
+        let mut servers = JoinSet::new();
+        if let (Some(http), Some(listener)) = (&config.http, listeners.http) {
+            let cookie = Cookie { is_secure: http.secure_cookies };
+            let gateway = Gateway::of_this_release(services.in_process(), cookie, Arc::clone(&clock))?;
+            servers.spawn(Server::new(gateway)?.serve(listener, until_set(stopped.clone())));
+        }
+        servers.spawn(services.serve(listeners.grpc, until_set(stopped)));
         let mut background = JoinSet::new();
         background.spawn(sweep_forever(Arc::clone(&kit), Arc::clone(&clock)));
         background.spawn(follow_settings(store.clone(), settings));
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });
-        Ok(Self { grpc, health, kit, clock, stop, server, background })
+        Ok(Self { grpc, http, health, kit, clock, stop, servers, background })
     }
 
     /// Where gRPC is served.
@@ -112,12 +136,17 @@ impl App {
         self.grpc
     }
 
-    /// Waits until the server fails; without a fault it never does.
+    /// Where REST is served.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Waits until a server fails; without a fault none does.
     pub async fn fault(&mut self) -> anyhow::Error {
-        match self.server.join_next().await {
+        match self.servers.join_next().await {
             Some(Ok(Err(fault))) => fault,
-            Some(Ok(Ok(()))) | None => anyhow::anyhow!("the gRPC server has ended"),
-            Some(Err(fault)) => anyhow::Error::new(fault).context("the gRPC server panicked"),
+            Some(Ok(Ok(()))) | None => anyhow::anyhow!("a server has ended"),
+            Some(Err(fault)) => anyhow::Error::new(fault).context("a server panicked"),
         }
     }
 
@@ -126,10 +155,10 @@ impl App {
         self.background.shutdown().await;
         self.health.drain().await;
         self.stop.send_replace(true);
-        let drained = timeout(DRAIN, async { while self.server.join_next().await.is_some() {} }).await;
+        let drained = timeout(DRAIN, async { while self.servers.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             tracing::warn!(seconds = DRAIN.as_secs(), "calls were still under way; they are cut off");
-            self.server.shutdown().await;
+            self.servers.shutdown().await;
         }
         // Everything that was counted, the present minute included.
         let end = self.clock.now().plus(Duration::from_secs(60));

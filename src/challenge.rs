@@ -22,7 +22,8 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// How long an enrolment token lives.
 pub const ENROLMENT_TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
 
-const CHALLENGE_LIFE: Duration = Duration::from_secs(5 * 60);
+/// How long a challenge stands.
+pub const CHALLENGE_LIFE: Duration = Duration::from_secs(5 * 60);
 const ENROLMENT_LIFE: Duration = Duration::from_secs(10 * 60);
 
 /// Pending enrolments of a method: a new one ends the one before.

@@ -24,7 +24,9 @@
 //! ```text
 //! tonic  tonic_health  tonic_reflection  tonic_types      wire
 //! prost  prost_types  prost_reflect  http  tower          wire
-//! bytes  http_body  http_body_util                        wire
+//! bytes  http_body  http_body_util  hyper  hyper_util     wire
+//! askama  pulldown_cmark  http_path_template              wire
+//! form_urlencoded  percent_encoding  tokio_io_timeout     wire
 //! sea_orm  migrations                                     store
 //! jsonwebtoken  quick_cache                               token
 //! argon2  thread_priority                                 hash

@@ -1,10 +1,12 @@
-//! The shipped binary, and tools that people really use: grpcurl, oathtool, an independent QR reader.
+//! The shipped binary, and tools that people really use: grpcurl, curl, oathtool, an independent QR reader.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
 #[path = "smoke/accounts.rs"]
 mod accounts;
 #[path = "smoke/configuration.rs"]
 mod configuration;
+#[path = "smoke/page.rs"]
+mod page;
 #[path = "smoke/process.rs"]
 mod process;
 #[path = "smoke/secrets.rs"]

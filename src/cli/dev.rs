@@ -47,10 +47,10 @@ pub(super) async fn run(mut layers: Layers) -> anyhow::Result<()> {
     layers.set_default("data_dir", DATA_DIR);
     let config = read(layers)?;
     telemetry::start(&config)?;
-    let listener = app::listen(&config).await?;
+    let listeners = app::listen(&config).await?;
     let demo = demo_accounts(&config).await?;
-    let app = App::start(&config, listener, Arc::new(SystemClock), Cost::DEFAULT).await?;
-    say(&banner(app.grpc_address(), &demo))?;
+    let app = App::start(&config, listeners, Arc::new(SystemClock), Cost::DEFAULT).await?;
+    say(&banner(app.grpc_address(), app.http_address(), &demo))?;
     serve::until_stopped(app, stop).await
 }
 
@@ -95,8 +95,10 @@ fn new_password() -> anyhow::Result<Secret<String>> {
     Ok(Secret::new(groups.join("-")))
 }
 
-fn banner(grpc: SocketAddr, demo: &Demo) -> String {
+fn banner(grpc: SocketAddr, http: Option<SocketAddr>, demo: &Demo) -> String {
     let (user, admin) = (demo.user.expose(), demo.admin.expose());
+    let rest = http.map_or("off".to_owned(), |http| format!("http://{http}/docs"));
+    let curl = http.map(|http| over_curl(http, user)).unwrap_or_default();
     format!(
         r#"
 Countersign is running with demo accounts, in ./{DATA_DIR} (remove it to start afresh).
@@ -105,8 +107,9 @@ Countersign is running with demo accounts, in ./{DATA_DIR} (remove it to start a
   {ADMIN}   {admin}   (must enrol before a session is given)
 
   gRPC   {grpc} (plaintext)
-
-Sign in, and keep the access token:
+  REST   {rest}
+{curl}
+The same with grpcurl: sign in, and keep the access token:
 
   TOKEN=$(grpcurl -plaintext -d '{{"email":"{USER}","password":"{user}"}}' \
     {grpc} countersign.v1.TwoFaService/LocalAuth | sed -n 's/.*"accessToken": "\(.*\)".*/\1/p')
@@ -124,6 +127,33 @@ From now on a sign-in answers with a challenge, which the app's next code comple
 
   grpcurl -plaintext -d '{{"email":"{USER}","password":"{user}"}}' {grpc} countersign.v1.TwoFaService/LocalAuth
   grpcurl -plaintext -d '{{"challengeId":"chl_...","code":"123456"}}' {grpc} countersign.v1.TwoFaService/Verify
+"#
+    )
+}
+
+fn over_curl(http: SocketAddr, password: &str) -> String {
+    format!(
+        r#"
+Sign in with curl, and keep the access token:
+
+  TOKEN=$(curl -s http://{http}/authentication/local -H 'Content-Type: application/json' \
+    -d '{{"email":"{USER}","password":"{password}"}}' | sed -n 's/.*"accessToken":"\([^"]*\)".*/\1/p')
+
+Start an enrolment, and scan qr.png with an authenticator app (or type in the "secret" of enrol.json):
+
+  curl -s -X POST http://{http}/authentication/twoFa/enable -H "Authorization: Bearer $TOKEN" > enrol.json
+  sed -n 's/.*base64,\([^"]*\)".*/\1/p' enrol.json | base64 -d > qr.png
+
+Confirm it with the code that the app shows; the answer holds the backup codes:
+
+  curl http://{http}/authentication/twoFa/verify -H "Authorization: Bearer $TOKEN" \
+    -H 'Content-Type: application/json' -d '{{"code":"123456"}}'
+
+From now on a sign-in answers with a challenge, which the app's next code completes; the cookie jar remembers which:
+
+  curl -c jar http://{http}/authentication/local -H 'Content-Type: application/json' \
+    -d '{{"email":"{USER}","password":"{password}"}}'
+  curl -b jar http://{http}/authentication/twoFa/verify -H 'Content-Type: application/json' -d '{{"code":"123456"}}'
 "#
     )
 }

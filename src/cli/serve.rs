@@ -16,8 +16,8 @@ use crate::{
 pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     let stop = StopSignals::listen()?;
     telemetry::start(config)?;
-    let listener = app::listen(config).await?;
-    let app = App::start(config, listener, Arc::new(SystemClock), Cost::DEFAULT).await?;
+    let listeners = app::listen(config).await?;
+    let app = App::start(config, listeners, Arc::new(SystemClock), Cost::DEFAULT).await?;
     until_stopped(app, stop).await
 }
 
@@ -38,7 +38,8 @@ impl StopSignals {
 
 /// Serves until a signal comes, then stops cleanly.
 pub(super) async fn until_stopped(mut app: App, mut stop: StopSignals) -> anyhow::Result<()> {
-    tracing::info!(grpc = %app.grpc_address(), "serving");
+    let http = app.http_address().map_or("off".to_owned(), |address| address.to_string());
+    tracing::info!(grpc = %app.grpc_address(), http, "serving");
     tokio::select! {
         _ = stop.terminate.recv() => tracing::info!("SIGTERM: draining"),
         _ = stop.interrupt.recv() => tracing::info!("SIGINT: draining"),

@@ -18,6 +18,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The gRPC server.
     pub grpc: Grpc,
+    /// The REST gateway; None = there is none.
+    pub http: Option<Http>,
     /// The database.
     pub database: Database,
     /// The ephemeral store.
@@ -47,6 +49,15 @@ pub struct Grpc {
     pub listen: SocketAddr,
     /// Whether it can be asked what it serves.
     pub reflection: bool,
+}
+
+/// The REST gateway.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Whether browsers are told to send its cookie over TLS alone.
+    pub secure_cookies: bool,
 }
 
 /// The database.

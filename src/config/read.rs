@@ -1,12 +1,15 @@
 //! Reads the configuration out of its layers, and judges every value.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use ipnet::IpNet;
 use toml::Value;
 
 use super::{
-    Bootstrap, Config, Database, DatabaseAddress, Grpc, Keys, Layers, LogFormat, LogLevel, Problem, Redis,
+    Bootstrap, Config, Database, DatabaseAddress, Grpc, Http, Keys, Layers, LogFormat, LogLevel, Problem, Redis,
     RedisAddress, Telemetry, Token, address,
 };
 
@@ -21,6 +24,11 @@ impl Config {
                     text.parse().map_err(|_| "must be an address and port such as 127.0.0.1:50051".to_owned())
                 }),
                 reflection: layers.flag("grpc.reflection"),
+            },
+            http: {
+                let secure_cookies = layers.flag("http.secure_cookies");
+                let listen = layers.parsed("http.listen", None, http_listen);
+                listen.map(|listen| Http { listen, secure_cookies })
             },
             database: Database {
                 address: layers.parsed("database.url", DatabaseAddress::Sqlite(PathBuf::new()), |text| {
@@ -136,6 +144,16 @@ impl Layers {
                 stand_in
             }
         }
+    }
+}
+
+fn http_listen(text: &str) -> Result<Option<SocketAddr>, String> {
+    match text {
+        "off" => Ok(None),
+        address => address
+            .parse()
+            .map(Some)
+            .map_err(|_| "must be an address and port such as 127.0.0.1:3000, or off".to_owned()),
     }
 }
 

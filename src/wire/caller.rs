@@ -63,6 +63,11 @@ impl Rules {
 }
 
 impl Rule {
+    /// Who may call.
+    pub fn callers(&self) -> &[pb::Caller] {
+        &self.callers
+    }
+
     /// Finds out who calls, and refuses whoever does not meet the rule.
     pub async fn admit(&self, kit: &Kit, headers: &HeaderMap, call: &Call) -> Result<Caller, Error> {
         if self.callers.contains(&pb::Caller::Public) {

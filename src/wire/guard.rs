@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
 use tower::{Layer, Service, ServiceExt};
 
-use super::{caller::Rules, proxies::Proxies, status};
+use super::{caller::Rules, header_bytes, proxies::Proxies, status};
 use crate::{
     clock::{Clock, Timestamp},
     error::Refusal,
@@ -38,7 +38,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// A call gives up a moment before its caller does, so that the answer arrives.
 const HEAD_START: Duration = Duration::from_millis(5);
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-const REQUEST_ID: &str = "x-request-id";
+/// Where a request has its id.
+pub const REQUEST_ID: &str = "x-request-id";
 /// Services that are open to all and outlast the deadline.
 const OPEN: [&str; 3] = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", REFLECTION_V1ALPHA];
 const REFLECTION_V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/";
@@ -154,7 +155,7 @@ impl Watch {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send,
     {
-        if metadata_bytes(request.headers()) > METADATA_BYTES {
+        if header_bytes(request.headers()) > METADATA_BYTES {
             return Err(Refusal::RequestTooLarge.into());
         }
         if !is_grpc(request.headers()) {
@@ -203,17 +204,12 @@ fn timeout(text: &str) -> Option<Duration> {
     }
 }
 
-fn metadata_bytes(headers: &HeaderMap) -> usize {
-    // 32 for each field, as HTTP/2 counts them (RFC 9113 section 6.5.2).
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
-}
-
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The caller's id for the request when it is a plain one, else one of ours.
-fn request_id(headers: &HeaderMap, now: Timestamp) -> String {
+pub fn request_id(headers: &HeaderMap, now: Timestamp) -> String {
     let is_plain = |text: &&str| {
         (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))

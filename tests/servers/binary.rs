@@ -43,7 +43,9 @@ impl Binary {
         let port = free_port();
         let mut args = vec!["serve".to_owned()];
         args.extend(self.arguments());
-        args.extend(["--set".to_owned(), format!("grpc.listen=127.0.0.1:{port}")]);
+        for set in [format!("grpc.listen=127.0.0.1:{port}"), "http.listen=off".to_owned()] {
+            args.extend(["--set".to_owned(), set]);
+        }
         args.extend(sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
         let home = home("replica", None);
         Server::start(Path::new(env!("CARGO_BIN_EXE_countersign")), &args, None, &home, port)

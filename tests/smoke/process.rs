@@ -23,6 +23,8 @@ pub struct Place {
 /// A running service.
 pub struct Service {
     pub address: SocketAddr,
+    /// Where REST is served.
+    pub http: SocketAddr,
     pub log: PathBuf,
     pub out: PathBuf,
     child: Child,
@@ -41,6 +43,8 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.args(args).current_dir(self.home.path()).env_clear().stdin(Stdio::null());
+        // Its default is one port for all.
+        command.env("COUNTERSIGN_HTTP__LISTEN", "off");
         command
     }
 
@@ -76,17 +80,17 @@ impl Place {
 
     /// Starts a service on a free port and waits until it is well.
     pub fn serve(&self, args: &[&str]) -> Service {
-        let address = free_address();
+        let (address, http) = (free_address(), free_address());
         let (log, out) = (self.path("log"), self.path("out"));
-        let listen = format!("grpc.listen={address}");
+        let listen = [format!("grpc.listen={address}"), format!("http.listen={http}")];
         let append = |path: &Path| File::options().create(true).append(true).open(path).unwrap();
         let child = self
-            .command(&[&["serve", "--set", &listen], args].concat())
+            .command(&[&["serve", "--set", &listen[0], "--set", &listen[1]], args].concat())
             .stderr(append(&log))
             .stdout(append(&out))
             .spawn()
             .unwrap();
-        let mut service = Service { address, log, out, child };
+        let mut service = Service { address, http, log, out, child };
         let begun = now();
         while !self.run(&["health", "--addr", &address.to_string()]).status.success() {
             let ended = service.child.try_wait().unwrap();

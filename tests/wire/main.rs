@@ -1,17 +1,22 @@
-//! Everything that a client can see, over gRPC. Each test has its own whole world.
+//! Everything that a client can see, over gRPC and over REST. Each test has its own whole world.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
 mod access;
 mod backup_codes;
+mod cookie;
 mod disable;
 mod enrolment;
+mod gateway;
 mod login;
+mod openapi;
 mod passwords;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "../servers/peek.rs"]
 mod peek;
+mod plain;
 mod races;
 mod required;
+mod rest;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "../servers/mod.rs"]
 mod servers;
@@ -21,5 +26,6 @@ mod sources;
 mod stack;
 mod step_up;
 mod tokens;
+mod transcoding;
 mod transport;
 mod world;

@@ -1,5 +1,5 @@
-//! What the service stands on in these stories. `TEST_STACK` chooses: `sqlite` with the embedded store (the default), `postgres` or
-//! `mariadb`, both with Redis.
+//! What the service stands on in these stories, and what they are told over. `TEST_STACK` chooses: `sqlite` with the embedded store
+//! (the default), `postgres` or `mariadb`, both with Redis; `TEST_WIRE`: `grpc` (the default) or `rest`.
 
 use std::{
     fs,
@@ -55,6 +55,17 @@ impl Stack {
     }
 }
 
+/// Whether the stories are told over REST.
+pub fn speaks_rest() -> bool {
+    #[allow(clippy::disallowed_methods, reason = "whoever runs the suite chooses its wire")]
+    let chosen = std::env::var("TEST_WIRE");
+    match chosen.as_deref() {
+        Err(_) | Ok("" | "grpc") => false,
+        Ok("rest") => true,
+        Ok(other) => panic!("TEST_WIRE = {other}: grpc or rest"),
+    }
+}
+
 /// A place of a test's own with the accounts: a data directory, and what the configuration has to say about the stores.
 pub fn new_place() -> (TempDir, Vec<String>) {
     let template = template();
@@ -81,6 +92,7 @@ pub fn new_place() -> (TempDir, Vec<String>) {
 pub fn config(home: &Path, sets: &[String]) -> Config {
     let own = [
         "grpc.listen=127.0.0.1:0".to_owned(),
+        "http.listen=127.0.0.1:0".to_owned(),
         format!("data_dir={}", home.join("data").display()),
         // Most stories are wrong more often than one source may be.
         "limits.source_failures=0".to_owned(),

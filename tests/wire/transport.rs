@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use countersign::wire::pb;
+use countersign::wire::pb::{
+    self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient,
+};
 use http::uri::PathAndQuery;
 use prost_reflect::DescriptorPool;
 use tonic::{
     Code, Request, Status,
     client::Grpc,
     metadata::{Ascii, MetadataValue},
+    transport::Channel,
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_prost::ProstCodec;
@@ -18,6 +21,15 @@ use tonic_reflection::pb::v1::{
 };
 
 use crate::world::{ALICE, PASSWORD, World, reason, refusal};
+
+/// Clients that speak gRPC, which these stories are about.
+fn sessions(world: &World) -> SessionServiceClient<Channel> {
+    SessionServiceClient::new(world.channel.clone())
+}
+
+fn twofa(world: &World) -> TwoFaServiceClient<Channel> {
+    TwoFaServiceClient::new(world.channel.clone())
+}
 
 async fn call(world: &World, path: &'static str, message: prost_types::Any) -> Result<(), Status> {
     let mut client = Grpc::new(world.channel.clone());
@@ -69,7 +81,7 @@ async fn too_much_metadata_and_too_large_a_message_have_a_reason() {
     let mut request = Request::new(pb::GetJwksRequest {});
     let value: MetadataValue<Ascii> = "x".repeat(9000).parse().unwrap();
     request.metadata_mut().insert("x-large", value);
-    assert_eq!(reason(world.sessions.clone().get_jwks(request).await), "REQUEST_TOO_LARGE");
+    assert_eq!(reason(sessions(&world).get_jwks(request).await), "REQUEST_TOO_LARGE");
     assert_eq!(reason(world.local_auth(ALICE, &"x".repeat(65 * 1024)).await), "REQUEST_TOO_LARGE");
     assert!(world.local_auth(ALICE, PASSWORD).await.is_ok());
 }
@@ -82,10 +94,10 @@ async fn many_tiny_fields_and_one_huge_one_have_a_reason_too() {
         let name = tonic::metadata::MetadataKey::from_bytes(format!("x-{n}").as_bytes()).unwrap();
         request.metadata_mut().insert(name, MetadataValue::from_static("x"));
     }
-    assert_eq!(reason(world.sessions.clone().get_jwks(request).await), "REQUEST_TOO_LARGE");
+    assert_eq!(reason(sessions(&world).get_jwks(request).await), "REQUEST_TOO_LARGE");
     let mut request = Request::new(pb::GetJwksRequest {});
     request.metadata_mut().insert("x-large", "x".repeat(40_000).parse().unwrap());
-    assert_eq!(reason(world.sessions.clone().get_jwks(request).await), "REQUEST_TOO_LARGE");
+    assert_eq!(reason(sessions(&world).get_jwks(request).await), "REQUEST_TOO_LARGE");
 }
 
 #[tokio::test]
@@ -93,7 +105,7 @@ async fn a_compressed_message_is_refused_with_what_is_taken() {
     let world = World::new().await;
     let mut request = Request::new(pb::GetJwksRequest {});
     request.metadata_mut().insert("grpc-encoding", MetadataValue::from_static("gzip"));
-    let refused = world.sessions.clone().get_jwks(request).await;
+    let refused = sessions(&world).get_jwks(request).await;
     let accepted = refused.as_ref().unwrap_err().metadata().get("grpc-accept-encoding").cloned();
     assert_eq!(reason(refused), "UNSUPPORTED_MEDIA_TYPE");
     assert!(accepted.is_some());
@@ -118,7 +130,7 @@ async fn a_deadline_is_held_and_has_a_reason() {
     let mut request = Request::new(pb::LocalAuthRequest { email: ALICE.to_owned(), password: PASSWORD.to_owned() });
     request.set_timeout(Duration::from_millis(5));
     // Nothing is left of it on the server. Should the client's own timer win, it says as much.
-    let (code, details) = refusal(world.twofa.clone().local_auth(request).await);
+    let (code, details) = refusal(twofa(&world).local_auth(request).await);
     if let Some(info) = details.error_info() {
         assert_eq!((code, info.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
     } else {
@@ -133,12 +145,12 @@ async fn a_request_keeps_its_id() {
     let ask = |id: &'static str| {
         let mut request = Request::new(pb::GetJwksRequest {});
         request.metadata_mut().insert("x-request-id", MetadataValue::from_static(id));
-        let mut client = world.sessions.clone();
+        let mut client = sessions(&world);
         async move { client.get_jwks(request).await.unwrap().metadata().get("x-request-id").unwrap().clone() }
     };
     assert_eq!(ask("abc-123").await, "abc-123");
     assert!(ask("not plain\"").await.to_str().unwrap().starts_with("req_"));
-    let mut client = world.twofa.clone();
+    let mut client = twofa(&world);
     let refused = client.local_auth(pb::LocalAuthRequest::default()).await.unwrap_err();
     assert!(refused.metadata().get("x-request-id").unwrap().to_str().unwrap().starts_with("req_"));
 }

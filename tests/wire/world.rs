@@ -1,6 +1,6 @@
 //! A world of a test's own: the real service on a free port, its own database and ring, and a clock that the test moves.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use countersign::{
     app::{App, Schema, listen, open_store},
@@ -12,10 +12,14 @@ use countersign::{
     wire::pb::{self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient},
 };
 use tempfile::TempDir;
-use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic::{Code, Request, Response, Status, body::Body, transport::Channel};
 use tonic_types::{ErrorDetails, StatusExt};
+use tower::{ServiceExt, util::BoxCloneSyncService};
 
-use crate::{peek, stack};
+use crate::{peek, rest::Rest, stack};
+
+/// What the clients of a world speak over.
+pub type Wire = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
 pub const ALICE: &str = "alice@example.com";
 pub const BOB: &str = "bob@example.com";
@@ -29,9 +33,12 @@ pub const CHEAP: Cost = Cost { memory: 8, passes: 1 };
 /// A world.
 pub struct World {
     pub clock: Arc<ManualClock>,
-    pub twofa: TwoFaServiceClient<Channel>,
-    pub sessions: SessionServiceClient<Channel>,
+    pub twofa: TwoFaServiceClient<Wire>,
+    pub sessions: SessionServiceClient<Wire>,
+    /// gRPC, whatever the clients speak.
     pub channel: Channel,
+    /// Where REST is served.
+    pub http: SocketAddr,
     pub home: TempDir,
     pub config: Config,
     sets: Vec<String>,
@@ -60,15 +67,22 @@ impl World {
 
     async fn start(home: TempDir, sets: Vec<String>, clock: Arc<ManualClock>) -> Self {
         let config = stack::config(home.path(), &sets);
-        let listener = listen(&config).await.unwrap();
-        let app = App::start(&config, listener, Arc::clone(&clock) as Arc<dyn Clock>, CHEAP).await.unwrap();
+        let listeners = listen(&config).await.unwrap();
+        let app = App::start(&config, listeners, Arc::clone(&clock) as Arc<dyn Clock>, CHEAP).await.unwrap();
         let endpoint = Channel::from_shared(format!("http://{}", app.grpc_address())).unwrap();
         let channel = endpoint.connect().await.unwrap();
+        let http = app.http_address().unwrap();
+        let wire = if stack::speaks_rest() {
+            Wire::new(Rest::new(http))
+        } else {
+            Wire::new(channel.clone().map_err(|fault| Status::from_error(fault.into())))
+        };
         Self {
             clock,
-            twofa: TwoFaServiceClient::new(channel.clone()).max_encoding_message_size(1 << 20),
-            sessions: SessionServiceClient::new(channel.clone()),
+            twofa: TwoFaServiceClient::new(wire.clone()).max_encoding_message_size(1 << 20),
+            sessions: SessionServiceClient::new(wire),
             channel,
+            http,
             home,
             config,
             sets,

@@ -5,15 +5,17 @@ mod health;
 mod session;
 mod twofa;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tonic::{
     Request, Status,
+    body::Body,
     service::Routes,
     transport::{Server, server::TcpIncoming},
 };
+use tower::{Layer, util::BoxCloneSyncService};
 
 pub use health::{Health, probe};
 
@@ -77,6 +79,11 @@ impl Services {
                 .add_service(v1alpha.max_decoding_message_size(MESSAGE_BYTES));
         }
         Ok(Self { guard: Guard::new(Arc::clone(kit), clock, rules, proxies), routes: routes.routes() })
+    }
+
+    /// The same services for calls from within the process: through every layer, without a connection.
+    pub fn in_process(&self) -> BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible> {
+        BoxCloneSyncService::new(self.guard.layer(self.routes.clone()))
     }
 
     /// Serves until `stop` resolves, and then until the calls that are under way are done.

@@ -1,0 +1,22 @@
+//! The REST gateway: an HTTP server whose calls are the rpcs, by the paths that the proto files give them.
+
+mod codec;
+mod cookie;
+mod events;
+mod gateway;
+mod json;
+mod manual;
+mod openapi;
+mod pages;
+mod problem;
+mod reasons;
+mod request;
+mod routes;
+mod schema;
+mod server;
+mod template;
+
+pub use cookie::Cookie;
+pub use gateway::{Gateway, InProcess};
+pub use openapi::document;
+pub use server::Server;
