@@ -159,6 +159,13 @@ pub fn run_tool(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|fault| panic!("{name} cannot be run ({fault}); .ci/run installs it"))
 }
 
+/// The password that the demo banner prints for an account.
+pub fn demo_password(service: &Service, email: &str) -> String {
+    let out = fs::read_to_string(&service.out).unwrap();
+    let line = out.lines().find(|line| line.trim_start().starts_with(email)).unwrap();
+    line.split_whitespace().nth(1).unwrap().to_owned()
+}
+
 /// The code that oathtool makes of a secret, so many seconds from now.
 pub fn oathtool(secret: &str, offset: i64) -> String {
     let now = format!("now + {offset} seconds");

@@ -5,14 +5,7 @@ use std::{fs, process::Command, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::process::{Place, Service, oathtool, run_tool, text};
-
-/// The password that the demo banner prints for an account.
-fn demo_password(service: &Service, email: &str) -> String {
-    let out = fs::read_to_string(&service.out).unwrap();
-    let line = out.lines().find(|line| line.trim_start().starts_with(email)).unwrap();
-    line.split_whitespace().nth(1).unwrap().to_owned()
-}
+use crate::process::{Place, Service, demo_password, oathtool, run_tool, text};
 
 fn field(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}")).to_owned()
