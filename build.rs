@@ -24,9 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Messages that hold a password, a code, a token or a key: `wire/pb.rs` gives them a `Debug` that shows nothing.
-const WITH_SECRETS: [&str; 16] = [
+const WITH_SECRETS: [&str; 17] = [
     ".countersign.v1.LocalAuthRequest",
     ".countersign.v1.LocalAuthResponse",
+    ".countersign.v1.EnableRequest",
     ".countersign.v1.EnableResponse",
     ".countersign.v1.VerifyRequest",
     ".countersign.v1.VerifyResponse",

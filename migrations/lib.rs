@@ -16,6 +16,7 @@ mod m0002_sessions;
 mod m0003_audit;
 mod m0004_policy;
 mod m0005_sweep;
+mod m0006_phone;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_audit::Migration),
             Box::new(m0004_policy::Migration),
             Box::new(m0005_sweep::Migration),
+            Box::new(m0006_phone::Migration),
         ]
     }
 

@@ -22,10 +22,11 @@ use crate::{
     ephemeral::{self, Ephemeral, Memory},
     error::{Error, Outage},
     file,
-    flow::{self, Call, Kit, NewUser, Refusals, Sources},
+    flow::{self, Call, Kit, NewUser, Outbox, Refusals, Sources},
     hash::{Cost, Hasher},
     model::{Email, Origin, Role, Settings},
     secret::Secret,
+    sms::Sms,
     store::Store,
     token::{access::AccessTokens, keys::SigningKeys},
     wire::{
@@ -79,6 +80,8 @@ pub struct App {
     clock: Arc<dyn Clock>,
     stop: watch::Sender<bool>,
     servers: JoinSet<anyhow::Result<()>>,
+    stop_delivery: watch::Sender<bool>,
+    delivery: JoinSet<()>,
     background: JoinSet<()>,
 }
 
@@ -100,6 +103,7 @@ impl App {
         bootstrap(config, &store, &hasher, clock.now()).await?;
         let settings = store.settings().await.map_err(Error::into_anyhow)?;
         let (settings, known_settings) = watch::channel(settings);
+        let (outbox, letters) = Outbox::new();
         let kit = Arc::new(Kit {
             store: store.clone(),
             ephemeral: open_ephemeral(&config.redis)?,
@@ -109,6 +113,8 @@ impl App {
             service_name: config.totp_issuer.clone(),
             sources: Sources::new(config.source_failures),
             refusals: Refusals::default(),
+            sms: config.sms.as_ref().map(|sms| Sms::new(sms, &config.totp_issuer)).transpose()?,
+            outbox,
             settings: known_settings,
         });
         let health = Health::new().await;
@@ -123,12 +129,15 @@ impl App {
             servers.spawn(Server::new(gateway)?.serve(listener, until_set(stopped.clone())));
         }
         servers.spawn(services.serve(listeners.grpc, until_set(stopped)));
+        let (stop_delivery, stopped_delivery) = watch::channel(false);
+        let mut delivery = JoinSet::new();
+        delivery.spawn(flow::deliver(Arc::clone(&kit), letters, Arc::clone(&clock), until_set(stopped_delivery)));
         let mut background = JoinSet::new();
         background.spawn(sweep_forever(Arc::clone(&kit), Arc::clone(&clock)));
         background.spawn(follow_settings(store.clone(), settings));
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });
-        Ok(Self { grpc, http, health, kit, clock, stop, servers, background })
+        Ok(Self { grpc, http, health, kit, clock, stop, servers, stop_delivery, delivery, background })
     }
 
     /// Where gRPC is served.
@@ -159,6 +168,13 @@ impl App {
         if drained.is_err() {
             tracing::warn!(seconds = DRAIN.as_secs(), "calls were still under way; they are cut off");
             self.servers.shutdown().await;
+        }
+        // Messages that calls have left behind.
+        self.stop_delivery.send_replace(true);
+        let delivered = timeout(CLOSE, async { while self.delivery.join_next().await.is_some() {} }).await;
+        if delivered.is_err() {
+            tracing::warn!("text messages were still under way; they are cut off");
+            self.delivery.shutdown().await;
         }
         // Everything that was counted, the present minute included.
         let end = self.clock.now().plus(Duration::from_secs(60));
@@ -223,7 +239,7 @@ async fn bootstrap(config: &Config, store: &Store, hasher: &Hasher, now: Timesta
     let text = Secret::new(given.text);
     let password = Secret::new(text.expose().lines().next().unwrap_or_default().to_owned());
     let call = Call { now, origin: Origin::command_line() };
-    let new = NewUser { service: &config.totp_issuer, email, password: &password, role: Role::Admin };
+    let new = NewUser { service: &config.totp_issuer, email, password: &password, role: Role::Admin, phone: None };
     let made = flow::add_user(store, hasher, new, &call).await.map_err(Error::into_anyhow);
     let id = made.context("the first administrator cannot be made (bootstrap.admin_email)")?;
     tracing::info!(%id, "made the first administrator");

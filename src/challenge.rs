@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     ephemeral::{EntryHash, Kind, Shelf},
     error::Refusal,
-    model::{Account, Caller, Challenge, FailureKey, Method, Offer, Opener, Purpose, Subject, UserId},
+    model::{Account, Caller, Challenge, FailureKey, Method, Offer, Opener, Purpose, SentCode, Subject, UserId},
     seal::{KeyRing, Place},
 };
 
@@ -123,8 +123,29 @@ pub fn open(ring: &KeyRing, shelf: &Shelf, hash: &EntryHash, sealed: &[u8]) -> a
     serde_json::from_slice(plain.expose()).context("a challenge in the ephemeral store is malformed")
 }
 
+/// The hash that stands for a code that was sent for a challenge.
+pub fn code_hash(ring: &KeyRing, hash: &EntryHash, code: &str) -> anyhow::Result<[u8; 32]> {
+    let named = Zeroizing::new([hash.as_slice(), code.as_bytes()].concat());
+    ring.index("sms code", &named)
+}
+
+/// Seals a code that was sent, to lie beside its challenge.
+pub fn seal_code(ring: &KeyRing, shelf: &Shelf, hash: &EntryHash, code: &SentCode) -> anyhow::Result<Vec<u8>> {
+    ring.seal(code_place(shelf, hash), &serde_json::to_vec(code)?)
+}
+
+/// Opens what `seal_code` has sealed.
+pub fn open_code(ring: &KeyRing, shelf: &Shelf, hash: &EntryHash, sealed: &[u8]) -> anyhow::Result<SentCode> {
+    let plain = ring.open(code_place(shelf, hash), sealed)?;
+    serde_json::from_slice(plain.expose()).context("a code in the ephemeral store is malformed")
+}
+
 fn place<'a>(shelf: &'a Shelf, hash: &'a EntryHash) -> Place<'a> {
     Place { table: "challenge", column: "content", user: shelf, row: hash }
+}
+
+fn code_place<'a>(shelf: &'a Shelf, hash: &'a EntryHash) -> Place<'a> {
+    Place { table: "challenge", column: "code", user: shelf, row: hash }
 }
 
 #[cfg(test)]
@@ -214,6 +235,7 @@ mod tests {
             blocked: false,
             security_version: 3,
             password_hash: None,
+            phone: None,
             create_time: NOW,
         };
         let challenge = Challenge { user: account.id, security_version: 3, subject: Subject::EnrolmentToken };

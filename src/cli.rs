@@ -6,6 +6,7 @@ mod health;
 mod keys;
 mod migrate;
 mod serve;
+mod sms;
 mod user;
 
 use std::{
@@ -55,6 +56,11 @@ enum Command {
         #[command(subcommand)]
         action: keys::Action,
     },
+    /// Looks at text messages
+    Sms {
+        #[command(subcommand)]
+        action: sms::Action,
+    },
     /// Asks a running service whether it is well; exit status 0 when it is
     Health(health::Args),
     /// Looks at the configuration
@@ -75,6 +81,7 @@ impl Cli {
             Command::Migrate { action } => Box::pin(migrate::run(&read(layers)?, action.unwrap_or_default())).await,
             Command::User { action } => Box::pin(user::run(&read(layers)?, action)).await,
             Command::Keys { action } => keys::run(&read(layers)?, &action),
+            Command::Sms { action } => Box::pin(sms::run(&read(layers)?, &action)).await,
             Command::Health(args) => Box::pin(health::run(&read(layers)?, &args)).await,
             Command::Config { action } => config::run(layers, &action),
         }

@@ -99,8 +99,12 @@ pub enum Refusal {
     TwoFaNotEnabled,
     /// Policy asks the account for a factor.
     TwoFaRequired,
+    /// A phone is to be enrolled, and no number is known.
+    PhoneNumberRequired,
     /// No text messages can be sent.
     SmsNotConfigured,
+    /// The provider has not taken a text message.
+    SmsDeliveryFailed,
     /// There is no such thing of the caller's.
     NotFound,
     /// An rpc that does not exist.
@@ -134,7 +138,9 @@ impl Refusal {
             Self::TwoFaUnavailable | Self::TooManyFactors => "TWO_FA_UNAVAILABLE",
             Self::TwoFaNotEnabled => "TWO_FA_NOT_ENABLED",
             Self::TwoFaRequired => "TWO_FA_REQUIRED",
+            Self::PhoneNumberRequired => "PHONE_NUMBER_REQUIRED",
             Self::SmsNotConfigured => "SMS_NOT_CONFIGURED",
+            Self::SmsDeliveryFailed => "SMS_DELIVERY_FAILED",
             Self::NotFound => "NOT_FOUND",
             Self::UnknownMethod => "UNKNOWN_METHOD",
             Self::RequestTooLarge => "REQUEST_TOO_LARGE",
@@ -189,7 +195,11 @@ Self::PasswordTokenInvalid => {
                  factor_id."
                     .into()
             }
-            Self::SmsNotConfigured => "Text messages are not configured here. Use another method.".into(),
+            Self::PhoneNumberRequired => "No phone number is known of the account. Send phone_number along.".into(),
+            Self::SmsNotConfigured => "Text messages to this number are not configured here. Use another method.".into(),
+            Self::SmsDeliveryFailed => {
+                "The text message could not be delivered. Try again in a while, or use another method or a backup code.".into()
+            }
             Self::NotFound => "There is no such thing among what is yours. List what there is, and try again.".into(),
             Self::UnknownMethod => "There is no such rpc. List the services by reflection.".into(),
             Self::RequestTooLarge => "The request is too large. Send a smaller message and less metadata.".into(),

@@ -12,7 +12,7 @@
 //! wire                                                    protocols: bytes ⇄ intent
 //! flow                                                    verbs: intent → meaning → state
 //! factor  challenge  policy  limit  token                 meaning: right or wrong, allowed or not
-//! store  ephemeral                                        state: what lasts, and what may be lost
+//! store  ephemeral  sms                                   state: what lasts, what may be lost; and what goes out
 //! model                                                   plain records that rooms share
 //! telemetry  seal  hash                                   tools that use tools
 //! config                                                  what the operator wants
@@ -26,7 +26,10 @@
 //! prost  prost_types  prost_reflect  http  tower          wire
 //! bytes  http_body  http_body_util  hyper  hyper_util     wire
 //! askama  pulldown_cmark  http_path_template              wire
-//! form_urlencoded  percent_encoding  tokio_io_timeout     wire
+//! percent_encoding  tokio_io_timeout                      wire
+//! form_urlencoded                                         sms  wire
+//! reqwest                                                 sms
+//! phonenumber                                             config  sms
 //! sea_orm  migrations                                     store
 //! jsonwebtoken  quick_cache                               token
 //! argon2  thread_priority                                 hash
@@ -61,6 +64,7 @@ pub mod model;
 pub mod policy;
 pub mod seal;
 pub mod secret;
+pub mod sms;
 pub mod store;
 pub mod swap;
 pub mod telemetry;

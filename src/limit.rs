@@ -6,7 +6,7 @@ use crate::{
     clock::Timestamp,
     ephemeral::SourceWindow,
     model::FailureKey,
-    store::{Rung, Window},
+    store::{Collapse, Rung, Window},
 };
 
 /// Second-factor failures in a row, and how long the next code then waits.
@@ -41,6 +41,31 @@ pub const NETWORK_SLACK: Duration = Duration::from_secs(24 * 60 * 60);
 /// New sets of backup codes for an account.
 pub const BACKUP_CODE_SETS: Window = Window { capacity: 5, span: Duration::from_secs(60 * 60) };
 
+/// Text messages to an account whose codes have not come back: in an hour, in a day. A code that comes back gives its place back.
+pub const SMS_UNANSWERED: [Window; 2] = [Window { capacity: 5, span: HOUR }, Window { capacity: 10, span: DAY }];
+
+/// Text messages to an account in all.
+pub const SMS_OF_ACCOUNT: Window = Window { capacity: 30, span: DAY };
+
+/// Text messages to a number, whosever it is.
+pub const SMS_TO_NUMBER: Window = Window { capacity: 5, span: HOUR };
+
+/// Text messages to numbers that begin alike.
+pub const SMS_TO_PREFIX: Window = Window { capacity: 20, span: Duration::from_secs(60) };
+
+/// When hardly a code comes back from numbers that begin alike, no more go there for a while.
+pub const SMS_COLLAPSE: Collapse = Collapse { sent: 20, one_in: 10, span: HOUR };
+
+/// Whoever has asked for no code so long begins anew with a challenge, which has ended by then.
+pub const RESEND_QUIET: Duration = Duration::from_secs(15 * 60);
+
+/// How long each code that is sent for a challenge makes the next one wait. After the last one there is none.
+const RESEND_LADDER: [(i64, Duration); 3] =
+    [(1, Duration::from_secs(30)), (2, Duration::from_secs(60)), (3, Duration::from_secs(120))];
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Failures of a source are counted for so long.
 const SOURCE_SPAN: Duration = Duration::from_secs(10 * 60);
 
@@ -61,6 +86,23 @@ pub fn second_factor_rungs(key: FailureKey, now: Timestamp) -> Vec<Rung> {
 /// The ladder of wrong passwords as it stands at `now`.
 pub fn password_rungs(now: Timestamp) -> Vec<Rung> {
     PASSWORD_LADDER.iter().map(|&(failures, wait)| Rung { failures, locked_until: now.plus(wait) }).collect()
+}
+
+/// The waits between codes of one challenge, which ends at `end_time`.
+pub fn resend_rungs(now: Timestamp, end_time: Timestamp) -> Vec<Rung> {
+    let waits = RESEND_LADDER.iter().map(|&(failures, wait)| Rung { failures, locked_until: now.plus(wait) });
+    waits.chain([Rung { failures: 4, locked_until: end_time }]).collect()
+}
+
+/// The text messages of a day (UTC), all accounts together.
+pub fn sms_budget(capacity: u32, now: Timestamp) -> Window {
+    let into_the_day = u64::try_from(now.seconds()).unwrap_or(0) % DAY.as_secs();
+    Window { capacity: i64::from(capacity), span: DAY - Duration::from_secs(into_the_day) }
+}
+
+/// Whether so many messages of a budget are a reason to be told.
+pub fn is_alarming(sent: i64, capacity: u32) -> bool {
+    sent.saturating_mul(100) >= i64::from(capacity).saturating_mul(80)
 }
 
 /// The network of an address, as the limits see it: IPv4 /24, IPv6 /56.

@@ -94,6 +94,8 @@ mod tests {
             backup_codes_enabled: true,
             required_for,
             totp_digits: 6,
+            sms_digits: 6,
+            sms_code_life: Duration::from_secs(300),
         }
     }
 

@@ -45,6 +45,9 @@ pub(super) async fn run(mut layers: Layers) -> anyhow::Result<()> {
         );
     }
     layers.set_default("data_dir", DATA_DIR);
+    if !layers.is_set("sms.provider") {
+        layers.set_default("sms.provider", "console");
+    }
     let config = read(layers)?;
     telemetry::start(&config)?;
     let listeners = app::listen(&config).await?;
@@ -73,7 +76,7 @@ async fn demo_accounts(config: &Config) -> anyhow::Result<Demo> {
     for (email, password, role) in [(USER, &demo.user, Role::User), (ADMIN, &demo.admin, Role::Admin)] {
         let email = Email::parse(email).map_err(anyhow::Error::msg)?;
         if store.find_account_by_email(&email).await.map_err(Error::into_anyhow)?.is_none() {
-            let new = NewUser { service: &config.totp_issuer, email, password, role };
+            let new = NewUser { service: &config.totp_issuer, email, password, role, phone: None };
             flow::add_user(&store, &hasher, new, &call).await.map_err(Error::into_anyhow)?;
         }
     }

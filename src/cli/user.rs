@@ -21,6 +21,7 @@ use crate::{
     model::{Account, Email, Method, Origin, Role},
     seal::KeyRing,
     secret::Secret,
+    sms,
     store::Store,
     telemetry,
 };
@@ -34,6 +35,9 @@ pub(super) enum Action {
         /// With the role admin
         #[arg(long)]
         admin: bool,
+        /// With a phone number, such as +306912345678, to enrol for codes by text message
+        #[arg(long, value_name = "NUMBER")]
+        phone: Option<String>,
     },
     /// Lists the accounts
     List,
@@ -65,7 +69,10 @@ struct Desk {
 pub(super) async fn run(config: &Config, action: Action) -> anyhow::Result<()> {
     telemetry::start(config)?;
     match action {
-        Action::Add { whom, admin } => add(config, &whom, if admin { Role::Admin } else { Role::User }).await,
+        Action::Add { whom, admin, phone } => {
+            let role = if admin { Role::Admin } else { Role::User };
+            add(config, &whom, role, phone.as_deref()).await
+        }
         Action::List => list(config).await,
         Action::SetPassword(whom) => set_password(config, &whom).await,
         Action::IssuePasswordToken(whom) => {
@@ -113,11 +120,13 @@ impl Desk {
     }
 }
 
-async fn add(config: &Config, whom: &Whom, role: Role) -> anyhow::Result<()> {
+async fn add(config: &Config, whom: &Whom, role: Role, phone: Option<&str>) -> anyhow::Result<()> {
+    let phone = phone.map(sms::parse).transpose().map_err(|problem| anyhow!("--phone: {}", problem.text()))?;
+    let phone = phone.map(|(number, _)| number);
     let (email, password) = ask(config, whom)?;
     let desk = Desk::open(config).await?;
     let hasher = Hasher::start(1)?;
-    let new = NewUser { service: &config.totp_issuer, email, password: &password, role };
+    let new = NewUser { service: &config.totp_issuer, email, password: &password, role, phone };
     let id = flow::add_user(&desk.store, &hasher, new, &desk.call).await.map_err(Error::into_anyhow)?;
     desk.store.close().await?;
     say(&format!("Made {id}."))

@@ -3,6 +3,7 @@
 mod address;
 mod layers;
 mod read;
+mod sms;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 
 pub use address::{DatabaseAddress, RedisAddress, SecretUrl, Sentinel};
 pub use layers::{Layers, Problem, Setting};
+pub use sms::{HttpGateway, Kannel, Provider, Sms, Twilio};
 
 /// What the service is to do.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub token: Token,
     /// The name of the service in authenticator apps, which passwords must not be made of.
     pub totp_issuer: String,
+    /// Text messages; None = none are sent.
+    pub sms: Option<Sms>,
     /// Logs.
     pub telemetry: Telemetry,
     /// What the operator should know, although it stops nothing.
@@ -143,4 +147,12 @@ pub enum LogFormat {
 }
 
 /// The keys whose values are never shown and may come from a file.
-pub const SECRETS: [&str; 2] = ["database.url", "redis.url"];
+pub const SECRETS: [&str; 7] = [
+    "database.url",
+    "redis.url",
+    "sms.twilio.auth_token",
+    "sms.http.url",
+    "sms.http.headers",
+    "sms.http.body",
+    "sms.kannel.password",
+];

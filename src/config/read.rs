@@ -51,6 +51,7 @@ impl Config {
             bootstrap: layers.bootstrap(),
             token: Token { issuer: layers.filled("token.issuer"), audience: layers.filled("token.audience") },
             totp_issuer: layers.parsed("totp.issuer", String::new(), totp_issuer),
+            sms: layers.sms(),
             telemetry: Telemetry {
                 log_level: layers.parsed("telemetry.log_level", LogLevel::Info, log_level),
                 log_format: layers.parsed("telemetry.log_format", LogFormat::Pretty, log_format),
@@ -68,11 +69,11 @@ impl Config {
 }
 
 impl Layers {
-    fn text(&self, key: &str) -> String {
+    pub(super) fn text(&self, key: &str) -> String {
         self.get(key).and_then(|setting| setting.value.as_str()).unwrap_or_default().to_owned()
     }
 
-    fn number(&mut self, key: &str, least: u32, most: u32) -> u32 {
+    pub(super) fn number(&mut self, key: &str, least: u32, most: u32) -> u32 {
         let setting = self.get(key).cloned();
         let value = setting.as_ref().and_then(|setting| setting.value.as_integer()).unwrap_or_default();
         match u32::try_from(value).ok().filter(|value| (least..=most).contains(value)) {
@@ -118,14 +119,14 @@ impl Layers {
         }
     }
 
-    fn filled(&mut self, key: &str) -> String {
+    pub(super) fn filled(&mut self, key: &str) -> String {
         self.parsed(key, String::new(), |text| {
             if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
         })
     }
 
     /// Parses a text; a problem is kept, and `stand_in` takes the value's place until all are found.
-    fn parsed<T>(&mut self, key: &str, stand_in: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
+    pub(super) fn parsed<T>(&mut self, key: &str, stand_in: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
         let setting = self.get(key).cloned();
         let text = setting.as_ref().and_then(|setting| match &setting.value {
             Value::String(text) => Some(text.as_str()),

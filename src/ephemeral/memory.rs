@@ -8,10 +8,11 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{EntryHash, Ephemeral, Kind, NewEntry, Payment, Shelf, SourceHash, SourceWindow, Taken, Try};
+use super::{EntryHash, Ephemeral, Kind, NewEntry, Newest, Payment, Shelf, SourceHash, SourceWindow, Taken, Try};
 use crate::{
     clock::Timestamp,
     error::{Error, Refusal},
+    swap::Swap,
 };
 
 /// The embedded store.
@@ -38,6 +39,7 @@ struct Entry {
     kind: &'static str,
     hash: EntryHash,
     sealed: Vec<u8>,
+    code: Option<Vec<u8>>,
     attempts_left: u32,
     end_time: Timestamp,
 }
@@ -82,6 +84,7 @@ impl Ephemeral for Memory {
             kind: entry.kind.name,
             hash: entry.hash,
             sealed: entry.sealed,
+            code: None,
             attempts_left: entry.attempts,
             end_time: entry.end_time,
         });
@@ -100,8 +103,32 @@ impl Ephemeral for Memory {
         Ok(found.map(|entry| entry.seen()))
     }
 
-    async fn take_newest(&self, shelf: Shelf, kind: Kind, now: Timestamp) -> Result<Option<Taken>, Error> {
-        Ok(self.lock().find(shelf, |entry| entry.kind == kind.name).and_then(|entry| entry.take(now)))
+    async fn take_newest(&self, shelf: Shelf, kinds: &[Kind], now: Timestamp) -> Result<Newest, Error> {
+        let mut shelves = self.lock();
+        let mut open = Vec::new();
+        for kind in kinds {
+            let newest = shelves.find(shelf, |entry| entry.kind == kind.name).filter(|entry| entry.is_open(now));
+            open.extend(newest.map(|entry| entry.hash));
+        }
+        match open.as_slice() {
+            [] => Ok(Newest::Nothing),
+            [hash] => {
+                let taken = shelves.find(shelf, |entry| entry.hash == *hash).and_then(|entry| entry.take(now));
+                Ok(taken.map_or(Newest::Nothing, Newest::Taken))
+            }
+            [..] => Ok(Newest::Several),
+        }
+    }
+
+    async fn save_code(&self, shelf: Shelf, hash: EntryHash, code: &[u8], now: Timestamp) -> Result<Swap, Error> {
+        let mut shelves = self.lock();
+        match shelves.find(shelf, |entry| entry.hash == hash).filter(|entry| entry.is_open(now)) {
+            Some(entry) => {
+                entry.code = Some(code.to_vec());
+                Ok(Swap::Done)
+            }
+            None => Ok(Swap::Stale),
+        }
     }
 
     async fn give_back(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error> {
@@ -184,8 +211,12 @@ impl Shelves {
 }
 
 impl Entry {
+    fn is_open(&self, now: Timestamp) -> bool {
+        self.end_time > now && self.attempts_left > 0
+    }
+
     fn take(&mut self, now: Timestamp) -> Option<Taken> {
-        if self.end_time <= now || self.attempts_left == 0 {
+        if !self.is_open(now) {
             return None;
         }
         self.attempts_left -= 1;
@@ -196,6 +227,7 @@ impl Entry {
         Taken {
             hash: self.hash,
             sealed: self.sealed.clone(),
+            code: self.code.clone(),
             attempts_left: self.attempts_left,
             end_time: self.end_time,
         }

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 pub use memory::Memory;
 pub use redis::Redis;
 
-use crate::{clock::Timestamp, error::Error};
+use crate::{clock::Timestamp, error::Error, swap::Swap};
 
 /// Where a user's entries lie together.
 pub type Shelf = [u8; 16];
@@ -52,10 +52,23 @@ pub struct Taken {
     pub hash: EntryHash,
     /// Its sealed content.
     pub sealed: Vec<u8>,
+    /// The sealed code that was sent for it last, if one was.
+    pub code: Option<Vec<u8>>,
     /// How many attempts are left.
     pub attempts_left: u32,
     /// When it ends.
     pub end_time: Timestamp,
+}
+
+/// What is open of several kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Newest {
+    /// Nothing that has an attempt left.
+    Nothing,
+    /// Of one kind alone; an attempt of its newest is taken.
+    Taken(Taken),
+    /// Of more than one kind; nothing is taken.
+    Several,
 }
 
 /// Keyed hash of a network address.
@@ -105,8 +118,12 @@ pub trait Ephemeral: Send + Sync {
     /// Looks at an entry without taking an attempt; None when it is unknown or has ended.
     async fn find(&self, shelf: Shelf, hash: EntryHash, now: Timestamp) -> Result<Option<Taken>, Error>;
 
-    /// Takes one attempt of the newest entry of a kind.
-    async fn take_newest(&self, shelf: Shelf, kind: Kind, now: Timestamp) -> Result<Option<Taken>, Error>;
+    /// Takes one attempt of the newest entry of these kinds, unless entries of more than one of them are open.
+    async fn take_newest(&self, shelf: Shelf, kinds: &[Kind], now: Timestamp) -> Result<Newest, Error>;
+
+    /// Puts a code beside an entry, in the place of the one before. The attempts stay as they are. Stale when the entry is unknown,
+    /// has ended or has no attempt left.
+    async fn save_code(&self, shelf: Shelf, hash: EntryHash, code: &[u8], now: Timestamp) -> Result<Swap, Error>;
 
     /// Gives an attempt back that was taken but not used: nothing was judged.
     async fn give_back(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error>;

@@ -8,8 +8,8 @@ use ::redis::{FromRedisValue, Script};
 use async_trait::async_trait;
 
 use self::{address::Address, link::Link};
-use super::{EntryHash, Ephemeral, Kind, NewEntry, Payment, Shelf, SourceHash, SourceWindow, Taken, Try};
-use crate::{clock::Timestamp, config, error::Error};
+use super::{EntryHash, Ephemeral, Kind, NewEntry, Newest, Payment, Shelf, SourceHash, SourceWindow, Taken, Try};
+use crate::{clock::Timestamp, config, error::Error, swap::Swap};
 
 /// A store in Redis.
 pub struct Redis {
@@ -23,6 +23,7 @@ struct Scripts {
     take: Step,
     find: Step,
     take_newest: Step,
+    save_code: Step,
     give_back: Step,
     close: Step,
     pay: Step,
@@ -35,8 +36,8 @@ struct Step {
     hash: String,
 }
 
-/// What a script answers of an entry: its hash, its sealed content, the attempts left and its end time.
-type Answer = Option<(Vec<u8>, Vec<u8>, u32, i64)>;
+/// What a script answers of an entry: its hash, its sealed content, the attempts left, its end time, and the code beside it.
+type Answer = Option<(Vec<u8>, Vec<u8>, u32, i64, Vec<u8>)>;
 
 impl Redis {
     /// A store in the Redis that is configured. It connects when it is first used, so that the service starts without.
@@ -82,9 +83,22 @@ impl Ephemeral for Redis {
         taken(self.run(&self.scripts.find, &self.shelf(shelf), &[&millis(now), &hash]).await?)
     }
 
-    async fn take_newest(&self, shelf: Shelf, kind: Kind, now: Timestamp) -> Result<Option<Taken>, Error> {
-        let args: [&[u8]; 2] = [&millis(now), kind.name.as_bytes()];
-        taken(self.run(&self.scripts.take_newest, &self.shelf(shelf), &args).await?)
+    async fn take_newest(&self, shelf: Shelf, kinds: &[Kind], now: Timestamp) -> Result<Newest, Error> {
+        let now = millis(now);
+        let names = kinds.iter().map(|kind| kind.name.as_bytes());
+        let args: Vec<&[u8]> = std::iter::once(now.as_slice()).chain(names).collect();
+        let (open, entry): (u8, Answer) = self.run(&self.scripts.take_newest, &self.shelf(shelf), &args).await?;
+        Ok(match (open, taken(entry)?) {
+            (0 | 1, None) => Newest::Nothing,
+            (_, Some(taken)) => Newest::Taken(taken),
+            (_, None) => Newest::Several,
+        })
+    }
+
+    async fn save_code(&self, shelf: Shelf, hash: EntryHash, code: &[u8], now: Timestamp) -> Result<Swap, Error> {
+        let args: [&[u8]; 3] = [&millis(now), &hash, code];
+        let saved: u64 = self.run(&self.scripts.save_code, &self.shelf(shelf), &args).await?;
+        Ok(Swap::from_rows(saved))
     }
 
     async fn give_back(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error> {
@@ -128,6 +142,7 @@ impl Scripts {
             take: Step::new(include_str!("redis/take.lua")),
             find: Step::new(include_str!("redis/find.lua")),
             take_newest: Step::new(include_str!("redis/take_newest.lua")),
+            save_code: Step::new(include_str!("redis/save_code.lua")),
             give_back: Step::new(include_str!("redis/give_back.lua")),
             close: Step::new(include_str!("redis/close.lua")),
             pay: Step::new(include_str!("redis/pay.lua")),
@@ -143,11 +158,12 @@ impl Step {
 }
 
 fn taken(answer: Answer) -> Result<Option<Taken>, Error> {
-    let Some((hash, sealed, attempts_left, end_time)) = answer else {
+    let Some((hash, sealed, attempts_left, end_time, code)) = answer else {
         return Ok(None);
     };
     let hash = hash.try_into().map_err(|_| link::outage("a script's answer cannot be read"))?;
-    Ok(Some(Taken { hash, sealed, attempts_left, end_time: Timestamp::from_millis(end_time) }))
+    let (code, end_time) = (Some(code).filter(|code| !code.is_empty()), Timestamp::from_millis(end_time));
+    Ok(Some(Taken { hash, sealed, code, attempts_left, end_time }))
 }
 
 fn millis(time: Timestamp) -> Vec<u8> {

@@ -4,13 +4,14 @@
 pub mod backup_code;
 mod common_passwords;
 pub mod password;
+pub mod phone;
 mod qr;
 mod totp;
 
 use crate::{
     clock::Timestamp,
     error::{Error, Refusal},
-    model::{EnrolledFactor, FactorData, Method, Offer, Spend},
+    model::{EnrolledFactor, FactorData, Method, Offer, SentCode, Spend},
     secret::Secret,
 };
 
@@ -32,8 +33,10 @@ pub enum Verdict {
 pub struct Answer {
     /// As the user typed it.
     pub input: Secret<String>,
-    /// Its hash with the factor's salt, where the factor has one.
+    /// Its hash, where the factor compares hashes: with the factor's salt, or for the challenge that it answers.
     pub hash: Option<[u8; 32]>,
+    /// The code that was sent for the challenge, if one was.
+    pub sent: Option<SentCode>,
 }
 
 /// How an input is hashed before it is judged.
@@ -102,14 +105,16 @@ pub trait Factor: Send + Sync {
 pub fn of(method: Method) -> &'static dyn Factor {
     match method {
         Method::Totp => &totp::Totp,
+        Method::Phone => &phone::Phone,
         Method::BackupCode => &backup_code::BackupCode,
     }
 }
 
-/// What can be asked of a user with these factors, each once, the default first.
-pub fn offers(factors: &[EnrolledFactor]) -> Result<Vec<Offer>, Error> {
+/// What can be asked of a user with these factors, each once: the preferred method first.
+pub fn offers(factors: &[EnrolledFactor], preferred: Method) -> Result<Vec<Offer>, Error> {
     let mut offers = Vec::new();
-    for method in Method::ALL {
+    let others = Method::ALL.into_iter().filter(|method| *method != preferred);
+    for method in std::iter::once(preferred).chain(others) {
         for factor in factors.iter().filter(|factor| factor.method == method) {
             let offer = Offer { method, length: of(method).code_length(&factor.data)? };
             if !of(method).is_used_up(factor)? && !offers.contains(&offer) {
@@ -120,13 +125,17 @@ pub fn offers(factors: &[EnrolledFactor]) -> Result<Vec<Offer>, Error> {
     Ok(offers)
 }
 
-/// The one method that a code is judged by: the one that is named, else the first whose form it has; None = it fits nothing that
-/// the user has.
-pub fn choose(named: Option<Method>, input: &str, offers: &[Offer]) -> Option<Method> {
-    let fits = |offer: &&Offer| {
-        named.map_or_else(|| of(offer.method).fits(input, offer.length), |named| named == offer.method)
+/// The one method that a code is judged by: the one that is named, else the first whose form it has, a phone first where a code was
+/// sent and nowhere else; None = it fits nothing that the user has.
+pub fn choose(named: Option<Method>, input: &str, offers: &[Offer], was_sent: bool) -> Option<Method> {
+    let fits = |method: &Method| {
+        let mut own = offers.iter().filter(|offer| offer.method == *method);
+        match named {
+            Some(named) => named == *method && own.next().is_some(),
+            None => (*method != Method::Phone || was_sent) && own.any(|offer| of(*method).fits(input, offer.length)),
+        }
     };
-    offers.iter().find(fits).map(|offer| offer.method)
+    [Method::Phone, Method::Totp, Method::BackupCode].into_iter().find(fits)
 }
 
 /// The input without spaces and hyphens, which are removed once.
@@ -147,14 +156,15 @@ mod tests {
 
     const TOTP: Offer = Offer { method: Method::Totp, length: 6 };
     const LONG_TOTP: Offer = Offer { method: Method::Totp, length: 8 };
+    const PHONE: Offer = Offer { method: Method::Phone, length: 6 };
     const BACKUP: Offer = Offer { method: Method::BackupCode, length: 8 };
 
     #[test]
     fn the_method_that_is_named_is_chosen_whatever_the_code_looks_like() {
         let all = [TOTP, BACKUP];
-        assert_eq!(choose(Some(Method::Totp), "ABCDEFGH", &all), Some(Method::Totp));
-        assert_eq!(choose(Some(Method::BackupCode), "123456", &all), Some(Method::BackupCode));
-        assert_eq!(choose(Some(Method::BackupCode), "ABCDEFGH", &[TOTP]), None);
+        assert_eq!(choose(Some(Method::Totp), "ABCDEFGH", &all, false), Some(Method::Totp));
+        assert_eq!(choose(Some(Method::BackupCode), "123456", &all, false), Some(Method::BackupCode));
+        assert_eq!(choose(Some(Method::BackupCode), "ABCDEFGH", &[TOTP], false), None);
     }
 
     #[test]
@@ -171,9 +181,20 @@ mod tests {
             ("ABCDEFG1", None),
             ("", None),
         ] {
-            assert_eq!(choose(None, input, &all), method, "{input:?}");
+            assert_eq!(choose(None, input, &all, false), method, "{input:?}");
         }
-        assert_eq!(choose(None, "23456789", &[TOTP, BACKUP]), None, "a backup code always holds a letter");
-        assert_eq!(choose(None, "123456", &[BACKUP]), None);
+        assert_eq!(choose(None, "23456789", &[TOTP, BACKUP], false), None, "a backup code always holds a letter");
+        assert_eq!(choose(None, "123456", &[BACKUP], false), None);
+    }
+    #[test]
+    fn digits_are_of_the_phone_only_while_a_code_was_sent() {
+        let all = [TOTP, PHONE, BACKUP];
+        assert_eq!(choose(None, "123456", &all, true), Some(Method::Phone));
+        assert_eq!(choose(None, "123456", &all, false), Some(Method::Totp));
+        assert_eq!(choose(None, "123456", &[PHONE, BACKUP], false), None);
+        assert_eq!(choose(Some(Method::Phone), "123456", &all, false), Some(Method::Phone), "named, it is judged");
+        assert_eq!(choose(Some(Method::Totp), "123456", &all, true), Some(Method::Totp));
+        assert_eq!(choose(None, "ABCD-EFGH", &all, true), Some(Method::BackupCode));
+        assert_eq!(choose(None, "123456", &[TOTP], true), Some(Method::Totp));
     }
 }

@@ -102,7 +102,7 @@ mod tests {
 
     fn judge(secret: &[u8], length: u8, code: &str, spent: i64, seconds: i64) -> Verdict {
         let data = FactorData::new([&[FORMAT, length], secret].concat());
-        let answer = Answer { input: Secret::new(code.to_owned()), hash: None };
+        let answer = Answer { input: Secret::new(code.to_owned()), hash: None, sent: None };
         Totp.judge(&answer, &data, spent, Timestamp::from_seconds(seconds)).unwrap_or(Verdict::Wrong)
     }
 

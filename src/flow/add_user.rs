@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     factor::password::{Names, Password},
     hash::Hasher,
-    model::{Account, Email, Event, EventKind, Role, UserId},
+    model::{Account, Email, Event, EventKind, PhoneNumber, Role, UserId},
     secret::Secret,
     store::Store,
     swap::Swap,
@@ -23,6 +23,8 @@ pub struct NewUser<'a> {
     pub password: &'a Secret<String>,
     /// Its role.
     pub role: Role,
+    /// Its phone number, where one is known.
+    pub phone: Option<PhoneNumber>,
 }
 
 /// Makes an account.
@@ -36,6 +38,7 @@ pub async fn add_user(store: &Store, hasher: &Hasher, new: NewUser<'_>, call: &C
         blocked: false,
         security_version: 1,
         password_hash: Some(hash),
+        phone: new.phone,
         create_time: call.now,
     };
     let tx = store.begin().await?;

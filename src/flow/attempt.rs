@@ -4,9 +4,9 @@ use super::{Call, Kit};
 use crate::{
     challenge,
     clock::Timestamp,
-    ephemeral::{NewEntry, Shelf, Taken},
+    ephemeral::{NewEntry, Newest, Shelf, Taken},
     error::{Error, Refusal},
-    model::{Challenge, Handle, HandleKind, Method, Offer, Subject, UserId},
+    model::{Challenge, Handle, HandleKind, Method, Offer, SentCode, Subject, UserId},
 };
 
 /// A challenge as its user sees it.
@@ -17,6 +17,8 @@ pub struct OpenChallenge {
     pub methods: Vec<Method>,
     /// When it ends.
     pub end_time: Timestamp,
+    /// The number that a code was sent to, masked; None = none was sent.
+    pub masked_number: Option<String>,
 }
 
 /// A challenge of which an attempt is taken.
@@ -24,6 +26,8 @@ pub(super) struct Attempt {
     pub(super) shelf: Shelf,
     pub(super) taken: Taken,
     pub(super) challenge: Challenge,
+    /// The code that was sent for it, while it is good.
+    pub(super) sent: Option<SentCode>,
 }
 
 /// Why the judging of a code did not end well.
@@ -81,27 +85,36 @@ impl Kit {
     ) -> Result<OpenChallenge, Error> {
         let methods = methods(subject.offers());
         let (handle, end_time) = self.open(HandleKind::Challenge, user, security_version, subject, call).await?;
-        Ok(OpenChallenge { handle, methods, end_time })
+        Ok(OpenChallenge { handle, methods, end_time, masked_number: None })
     }
 
     /// Takes an attempt of the challenge that a caller names.
     pub(super) async fn take_attempt(&self, challenge_id: &str, call: &Call) -> Result<Attempt, Error> {
         let handle = Handle::parse(HandleKind::Challenge, challenge_id).ok_or(Refusal::ChallengeExpired)?;
         let taken = self.ephemeral.take(handle.shelf(), handle.hash(), call.now).await?;
-        self.attempt(handle.shelf(), taken)
+        self.attempt(handle.shelf(), taken, call)
     }
 
-    /// Takes an attempt of the pending enrolment of a method.
-    pub(super) async fn take_enrolment(&self, user: UserId, method: Method, call: &Call) -> Result<Attempt, Error> {
+    /// Takes an attempt of the pending enrolment of one of these methods; refuses when several are pending.
+    pub(super) async fn take_enrolment(&self, user: UserId, methods: &[Method], call: &Call) -> Result<Attempt, Error> {
         let shelf = challenge::shelf(&self.ring, user)?;
-        let taken = self.ephemeral.take_newest(shelf, challenge::enrolment(method), call.now).await?;
-        self.attempt(shelf, taken)
+        let kinds: Vec<_> = methods.iter().map(|method| challenge::enrolment(*method)).collect();
+        match self.ephemeral.take_newest(shelf, &kinds, call.now).await? {
+            Newest::Nothing => self.attempt(shelf, None, call),
+            Newest::Taken(taken) => self.attempt(shelf, Some(taken), call),
+            Newest::Several => {
+                Err(Refusal::field("method", "must say which of your pending enrolments is meant: there are several.")
+                    .into())
+            }
+        }
     }
 
-    fn attempt(&self, shelf: Shelf, taken: Option<Taken>) -> Result<Attempt, Error> {
+    fn attempt(&self, shelf: Shelf, taken: Option<Taken>, call: &Call) -> Result<Attempt, Error> {
         let taken = taken.ok_or(Refusal::ChallengeExpired)?;
         let challenge = challenge::open(&self.ring, &shelf, &taken.hash, &taken.sealed)?;
-        Ok(Attempt { shelf, taken, challenge })
+        let sent =
+            taken.code.as_ref().map(|code| challenge::open_code(&self.ring, &shelf, &taken.hash, code)).transpose()?;
+        Ok(Attempt { shelf, taken, challenge, sent: sent.filter(|sent| call.now < sent.end_time) })
     }
 
     /// Ends an attempt as the judging ended, and says so.
@@ -151,6 +164,13 @@ pub(super) fn without_challenge<T>(judged: Result<T, Stop>) -> Result<T, Error> 
     })
 }
 
+/// Each method once, in the order of the offers.
 fn methods(offers: &[Offer]) -> Vec<Method> {
-    Method::ALL.into_iter().filter(|method| offers.iter().any(|offer| offer.method == *method)).collect()
+    let mut methods: Vec<Method> = Vec::new();
+    for offer in offers {
+        if !methods.contains(&offer.method) {
+            methods.push(offer.method);
+        }
+    }
+    methods
 }

@@ -7,11 +7,11 @@ mod trial;
 
 use trial::Trial;
 
-use super::{Call, Kit, OpenChallenge, Tokens, again::again, prove::must_live};
+use super::{Call, Kit, OpenChallenge, Tokens, again::again, prove::must_live, send_code::send_at_once};
 use crate::{
     clock::Timestamp,
     error::{Error, Refusal},
-    factor::{self, password::Password},
+    factor::password::Password,
     model::{
         Account, Acr, Amr, Email, Event, EventKind, Handle, HandleKind, PasswordHash, Principal, Proof, Subject,
         has_factor,
@@ -137,10 +137,11 @@ async fn proceed(kit: &Kit, tx: Tx, account: &Account, call: &Call) -> Result<Si
             Ok(SignIn::Tokens(kit.tokens(&session, account.role, Some(refresh.to_text()), call)?))
         }
         policy::SignIn::Challenge => {
-            let offers = factor::offers(&factors)?;
+            let offers = kit.offers(&factors)?;
             tx.record(&Event::of(EventKind::ChallengeCreated, account.id, &call.origin), call.now).await?;
             tx.commit().await?;
-            let challenge = kit.open_challenge(account.id, version, Subject::Login { offers }, call).await?;
+            let mut challenge = kit.open_challenge(account.id, version, Subject::Login { offers }, call).await?;
+            send_at_once(kit, &mut challenge, account.id, None, &factors, call).await;
             Ok(SignIn::Challenge(challenge))
         }
         policy::SignIn::Enrolment => {

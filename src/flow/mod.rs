@@ -23,6 +23,7 @@ mod refresh_session;
 mod reset_second_factor;
 mod send_code;
 mod set_password;
+mod sms_status;
 mod sweep;
 mod two_fa_status;
 mod unlock_user;
@@ -41,7 +42,7 @@ pub use create_challenge::create_challenge;
 pub use current_user::current_user;
 pub use delete_session::delete_session;
 pub use disable::{DisableRequest, What, disable};
-pub use enable::{EnableRequest, Enabled, enable};
+pub use enable::{EnableRequest, Enabled, Shown, enable};
 pub use end_session::{end_enrolment_token, end_session};
 pub use generate_backup_codes::generate_backup_codes;
 pub use issue_password_token::issue_password_token;
@@ -53,10 +54,11 @@ pub use prove::InCall;
 pub use record_refusals::{Refusals, record_refusals};
 pub use refresh_session::refresh_session;
 pub use reset_second_factor::reset_second_factor;
-pub use send_code::send_code;
+pub use send_code::{Letters, Outbox, Sent, deliver, send_code};
 pub use set_password::{PasswordSet, SetPasswordRequest, replace_password, set_password};
+pub use sms_status::{SmsStatus, sms_status};
 pub use sweep::sweep;
-pub use two_fa_status::{TwoFaStatus, two_fa_status};
+pub use two_fa_status::{ListedFactor, TwoFaStatus, two_fa_status};
 pub use unlock_user::unlock_user;
 pub use validate_access_token::{TokenJudgement, validate_access_token};
 pub use verify::{Verified, VerifyRequest, verify};
@@ -64,9 +66,12 @@ pub use verify::{Verified, VerifyRequest, verify};
 use crate::{
     clock::Timestamp,
     ephemeral::Ephemeral,
+    error::Error,
+    factor,
     hash::Hasher,
-    model::{Origin, Settings},
+    model::{EnrolledFactor, Offer, Origin, Settings},
     seal::KeyRing,
+    sms::Sms,
     store::Store,
     token::access::AccessTokens,
 };
@@ -89,6 +94,10 @@ pub struct Kit {
     pub sources: Sources,
     /// Callers who were told to wait, not yet written to the audit log.
     pub refusals: Refusals,
+    /// What sends text messages; None = nothing does.
+    pub sms: Option<Sms>,
+    /// Text messages on their way.
+    pub outbox: Outbox,
     /// The policy, as it was read last.
     pub settings: watch::Receiver<Settings>,
 }
@@ -97,6 +106,11 @@ impl Kit {
     /// The policy.
     pub fn settings(&self) -> Settings {
         self.settings.borrow().clone()
+    }
+
+    /// What can be asked of a user with these factors, what policy prefers first.
+    fn offers(&self, factors: &[EnrolledFactor]) -> Result<Vec<Offer>, Error> {
+        factor::offers(factors, self.settings.borrow().preferred_method)
     }
 }
 

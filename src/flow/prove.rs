@@ -7,14 +7,17 @@
 use super::{
     Call, Kit,
     attempt::{Attempt, Stop, without_challenge},
+    send_code::Tolls,
 };
 use crate::{
     challenge,
     error::{Error, Refusal},
-    factor::{self, Answer, Stretch, Verdict},
+    factor::{self, Answer, Stretch, Verdict, phone},
     hash::Queue,
     limit,
-    model::{Account, Caller, EnrolledFactor, Event, EventKind, FailureKey, Method, Principal, Spend, Subject, UserId},
+    model::{
+        Account, Caller, EnrolledFactor, Event, EventKind, FailureKey, Method, Offer, Principal, Spend, Subject, UserId,
+    },
     policy,
     secret::Secret,
     store::Tx,
@@ -40,7 +43,8 @@ pub(super) struct Proven {
 /// Judges a code that answers a challenge.
 pub(super) async fn prove(kit: &Kit, attempt: &Attempt, code: &Code<'_>, call: &Call) -> Result<Proven, Stop> {
     let challenge = &attempt.challenge;
-    let Some(method) = factor::choose(code.method, code.input, challenge.subject.offers()) else {
+    let Some(method) = factor::choose(code.method, code.input, challenge.subject.offers(), attempt.sent.is_some())
+    else {
         if is_over(kit, attempt).await? {
             return Err(Stop::Over);
         }
@@ -51,8 +55,8 @@ pub(super) async fn prove(kit: &Kit, attempt: &Attempt, code: &Code<'_>, call: &
 
 /// Judges a code that comes in a call, for no challenge.
 async fn prove_directly(kit: &Kit, user: UserId, input: &str, call: &Call) -> Result<Proven, Stop> {
-    let offers = factor::offers(&kit.store.factors(user).await?)?;
-    let Some(method) = factor::choose(None, input, &offers) else {
+    let offers = kit.offers(&kit.store.factors(user).await?)?;
+    let Some(method) = factor::choose(None, input, &offers, false) else {
         return refuse_misfit(kit, user, call).await;
     };
     judge(kit, user, method, input, None, call).await
@@ -89,6 +93,12 @@ async fn judge(
                 return record_lost(kit, tx, user, method, call).await;
             }
             tx.clear_failures(user, key).await?;
+            if method == Method::Phone
+                && let Some(attempt) = attempt
+            {
+                let number = phone::number(&factor.data)?;
+                Tolls::of(kit, user, &attempt.taken.hash, &number)?.answered(&tx).await?;
+            }
             Ok(Proven { tx, account, factors, method })
         }
     }
@@ -104,10 +114,16 @@ async fn answer(
     attempt: Option<&Attempt>,
     call: &Call,
 ) -> Result<Answer, Stop> {
-    let input = Secret::new(input.to_owned());
-    if method != Method::BackupCode {
-        return Ok(Answer { input, hash: None });
+    match (method, attempt) {
+        (Method::Phone, Some(attempt)) => {
+            return Ok(of_phone(kit, attempt, input, attempt.challenge.subject.offers())?);
+        }
+        (Method::Totp | Method::Phone, _) => {
+            return Ok(Answer { input: Secret::new(input.to_owned()), hash: None, sent: None });
+        }
+        (Method::BackupCode, _) => {}
     }
+    let input = Secret::new(input.to_owned());
     let key = FailureKey::Method(method);
     let locked_until = kit.store.locked_until(user, key).await?;
     if locked_until.is_some_and(|until| until > call.now) {
@@ -120,7 +136,15 @@ async fn answer(
         None => None,
         Some(Stretch { text, salt }) => kit.hasher.digests(Queue::SecondFactor, vec![text], salt).await?.pop(),
     };
-    Ok(Answer { input, hash })
+    Ok(Answer { input, hash, sent: None })
+}
+
+/// A code of a phone, hashed as the one that was sent for the challenge.
+pub(super) fn of_phone(kit: &Kit, attempt: &Attempt, input: &str, offers: &[Offer]) -> Result<Answer, Error> {
+    let length = offers.iter().find(|offer| offer.method == Method::Phone).map_or(0, |offer| offer.length);
+    let code = phone::canonical(input, length);
+    let hash = challenge::code_hash(&kit.ring, &attempt.taken.hash, code.expose())?;
+    Ok(Answer { input: code, hash: Some(hash), sent: attempt.sent.clone() })
 }
 
 /// Counts a failure before the code is looked at.
@@ -238,8 +262,8 @@ pub struct InCall {
 impl InCall {
     /// Refuses a code that `prove` would refuse for a wait, so that nobody has a new password hashed for it.
     pub(super) async fn check(&self, kit: &Kit, principal: &Principal, call: &Call) -> Result<(), Error> {
-        let offers = factor::offers(&kit.store.factors(principal.user).await?)?;
-        let Some(method) = factor::choose(None, &self.code, &offers) else {
+        let offers = kit.offers(&kit.store.factors(principal.user).await?)?;
+        let Some(method) = factor::choose(None, &self.code, &offers, false) else {
             return Ok(());
         };
         let locked_until = kit.store.locked_until(principal.user, FailureKey::Method(method)).await?;

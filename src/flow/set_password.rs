@@ -13,10 +13,7 @@ use super::{
 use crate::{
     challenge,
     error::{Error, Refusal},
-    factor::{
-        self,
-        password::{Names, Password},
-    },
+    factor::password::{Names, Password},
     hash::Hasher,
     model::{Account, Caller, Email, Event, EventKind, PasswordHash, Subject, UserId, has_factor},
     seal::KeyRing,
@@ -63,7 +60,7 @@ async fn set_once(kit: &Kit, request: &SetPasswordRequest, call: &Call) -> Resul
             let tx = kit.store.begin().await?;
             tx.record(&Event::of(EventKind::ChallengeCreated, user, &call.origin), call.now).await?;
             tx.commit().await?;
-            let subject = Subject::PasswordReset { token, offers: factor::offers(&factors)? };
+            let subject = Subject::PasswordReset { token, offers: kit.offers(&factors)? };
             let challenge = kit.open_challenge(user, account.security_version, subject, call).await?;
             return Ok(PasswordSet::Challenge(challenge));
         }

@@ -52,7 +52,11 @@ pub async fn verify(kit: &Kit, caller: &Caller, request: &VerifyRequest, call: &
 async fn verify_once(kit: &Kit, caller: &Caller, request: &VerifyRequest, call: &Call) -> Result<Verified, Error> {
     let attempt = match (request.challenge_id.as_str(), caller.user()) {
         ("", None) => return Err(Refusal::ChallengeExpired.into()),
-        ("", Some(user)) => kit.take_enrolment(user, request.method.unwrap_or(Method::Totp), call).await?,
+        ("", Some(user)) => {
+            let enrolled_by_code = [Method::Totp, Method::Phone];
+            let methods = request.method.as_ref().map_or(enrolled_by_code.as_slice(), std::slice::from_ref);
+            kit.take_enrolment(user, methods, call).await?
+        }
         (challenge_id, _) => kit.take_attempt(challenge_id, call).await?,
     };
     let judged = judge(kit, caller, request, &attempt, call).await;

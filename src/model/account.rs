@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Timestamp,
-    model::{Email, UserId},
+    model::{Email, PhoneNumber, UserId},
     secret::Secret,
 };
 
@@ -47,6 +47,8 @@ pub struct Account {
     pub security_version: i64,
     /// None = no password is set, so none is right.
     pub password_hash: Option<PasswordHash>,
+    /// Its phone number, where one is known: a factor is made of it by enrolling it alone.
+    pub phone: Option<PhoneNumber>,
     /// When it was made.
     pub create_time: Timestamp,
 }

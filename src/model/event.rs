@@ -13,6 +13,8 @@ pub enum EventKind {
     LoginFail,
     /// A password was right; a second factor is asked for.
     ChallengeCreated,
+    /// A code was sent by text message.
+    CodeSent,
     /// A code in a call was right.
     CodeSuccess,
     /// A code was wrong.
@@ -59,6 +61,7 @@ impl EventKind {
             Self::LoginSuccess => "authn_login_success",
             Self::LoginFail => "authn_login_fail",
             Self::ChallengeCreated => "authn_challenge_created",
+            Self::CodeSent => "authn_code_sent",
             Self::CodeSuccess => "authn_code_success",
             Self::CodeFail => "authn_code_fail",
             Self::Replay => "replay",

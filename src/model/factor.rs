@@ -14,18 +14,21 @@ use crate::{
 pub enum Method {
     /// A code by time from an authenticator app (RFC 6238).
     Totp,
+    /// A code sent by text message.
+    Phone,
     /// One of a set of codes to keep on paper.
     BackupCode,
 }
 
 impl Method {
     /// Every method, the one to be preferred first.
-    pub const ALL: [Self; 2] = [Self::Totp, Self::BackupCode];
+    pub const ALL: [Self; 3] = [Self::Totp, Self::Phone, Self::BackupCode];
 
     /// The word in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Totp => "totp",
+            Self::Phone => "phone",
             Self::BackupCode => "backup_code",
         }
     }
@@ -51,6 +54,7 @@ impl FailureKey {
         match self {
             Self::Method(method) => method.as_str(),
             Self::Enrolment(Method::Totp) => "enroll_totp",
+            Self::Enrolment(Method::Phone) => "enroll_phone",
             Self::Enrolment(Method::BackupCode) => "enroll_backup_code",
         }
     }
@@ -105,6 +109,8 @@ pub enum Spend {
     UpTo(i64),
     /// The thing that this bit stands for.
     Bit(i64),
+    /// Nothing of the factor's: the code was made for one challenge, and is used up with it.
+    Challenge,
 }
 
 /// What an account can be asked for: a method, and how long its codes are.

@@ -8,6 +8,7 @@ mod event;
 mod factor;
 mod ids;
 mod origin;
+mod phone;
 mod session;
 mod settings;
 
@@ -19,5 +20,6 @@ pub use event::{Event, EventKind};
 pub use factor::{EnrolledFactor, FactorData, FailureKey, Method, NewFactor, Offer, Spend, has_factor};
 pub use ids::{AuditEventId, FactorId, RequestId, SessionId, TokenId, UserId};
 pub use origin::Origin;
+pub use phone::{PhoneNumber, SentCode};
 pub use session::{Acr, Amr, LiveSession, NewSession, Proof, RefreshState, Session, SessionDetails};
 pub use settings::{RequiredFor, Settings};

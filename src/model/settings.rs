@@ -1,5 +1,7 @@
 //! Policy: what is asked of accounts. It lives in the database alone.
 
+use std::time::Duration;
+
 use crate::model::Method;
 
 /// Whom a second factor is required of.
@@ -44,4 +46,8 @@ pub struct Settings {
     pub required_for: RequiredFor,
     /// How many digits new TOTP factors have.
     pub totp_digits: u8,
+    /// How many digits the codes of new phones have.
+    pub sms_digits: u8,
+    /// How long a code that was sent is good.
+    pub sms_code_life: Duration,
 }

@@ -11,7 +11,7 @@ use super::{Store, Tx, entity::user, inserted, outage};
 use crate::{
     clock::Timestamp,
     error::Error,
-    model::{Account, Email, PasswordHash, Role, UserId},
+    model::{Account, Email, PasswordHash, PhoneNumber, Role, UserId},
     seal::{KeyRing, Place},
     secret::Secret,
     swap::Swap,
@@ -71,6 +71,10 @@ impl Tx {
                 seal_password_hash(&self.ring, account.id, hash).map(|sealed| Set(Some(sealed)))
             })?,
             create_time: Set(account.create_time.millis()),
+            phone: match &account.phone {
+                Some(phone) => Set(Some(seal_phone(&self.ring, account.id, phone)?)),
+                None => NotSet,
+            },
         };
         inserted(user::Entity::insert(row).exec_without_returning(&self.inner).await)
     }
@@ -81,6 +85,17 @@ impl Tx {
         let done = user::Entity::update_many()
             .col_expr(user::Column::PasswordHash, Expr::val(sealed))
             .col_expr(user::Column::SecurityVersion, Expr::col(user::Column::SecurityVersion).add(1))
+            .filter(user::Column::Id.eq(id.uuid()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Sets the phone number.
+    pub async fn save_phone(&self, id: UserId, phone: &PhoneNumber) -> Result<Swap, Error> {
+        let done = user::Entity::update_many()
+            .col_expr(user::Column::Phone, Expr::val(seal_phone(&self.ring, id, phone)?))
             .filter(user::Column::Id.eq(id.uuid()))
             .exec(&self.inner)
             .await
@@ -106,6 +121,7 @@ pub(super) fn account(row: user::Model, ring: &KeyRing) -> Result<Account, Error
     let email = Email::parse(&email).map_err(|problem| anyhow::anyhow!("a stored e-mail address {problem}"))?;
     let role = Role::from_word(&row.role).context("a stored role is unknown")?;
     let password_hash = row.password_hash.map(|sealed| open_password_hash(ring, id, &sealed)).transpose()?;
+    let phone = row.phone.map(|sealed| open_phone(ring, id, &sealed)).transpose()?;
     Ok(Account {
         id,
         email,
@@ -113,6 +129,7 @@ pub(super) fn account(row: user::Model, ring: &KeyRing) -> Result<Account, Error
         blocked: row.blocked,
         security_version: row.security_version,
         password_hash,
+        phone,
         create_time: Timestamp::from_millis(row.create_time),
     })
 }
@@ -129,4 +146,18 @@ fn open_password_hash(ring: &KeyRing, id: UserId, sealed: &[u8]) -> Result<Passw
 
 fn password_place(id: &UserId) -> Place<'_> {
     Place { table: "users", column: "password_hash", user: id.bytes(), row: id.bytes() }
+}
+
+fn seal_phone(ring: &KeyRing, id: UserId, phone: &PhoneNumber) -> Result<Vec<u8>, Error> {
+    Ok(ring.seal(phone_place(&id), phone.expose().as_bytes())?)
+}
+
+fn open_phone(ring: &KeyRing, id: UserId, sealed: &[u8]) -> Result<PhoneNumber, Error> {
+    let plain = ring.open(phone_place(&id), sealed)?;
+    let number = std::str::from_utf8(plain.expose()).ok().and_then(PhoneNumber::from_e164);
+    Ok(number.context("a stored phone number is none")?)
+}
+
+fn phone_place(id: &UserId) -> Place<'_> {
+    Place { table: "users", column: "phone", user: id.bytes(), row: id.bytes() }
 }

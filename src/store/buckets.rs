@@ -40,6 +40,12 @@ impl Store {
         let row = bucket::Entity::find_by_id(hash.to_vec()).one(&self.reader).await.map_err(outage)?;
         Ok(row.map(|row| (Timestamp::from_millis(row.locked_until), Timestamp::from_millis(row.end_time))))
     }
+
+    /// How much was paid into a bucket, and until when that counts.
+    pub async fn bucket_count(&self, hash: &[u8; 32]) -> Result<Option<(i64, Timestamp)>, Error> {
+        let row = bucket::Entity::find_by_id(hash.to_vec()).one(&self.reader).await.map_err(outage)?;
+        Ok(row.map(|row| (row.failures, Timestamp::from_millis(row.end_time))))
+    }
 }
 
 impl Tx {
@@ -60,7 +66,8 @@ impl Tx {
     ) -> Result<Swap, Error> {
         self.ensure_bucket(bucket).await?;
         let quiet_was_kept = || Expr::col(bucket::Column::EndTime).lte(now.millis());
-        let mut lock = CaseStatement::new().case(quiet_was_kept(), Expr::val(0_i64));
+        let first = rungs.iter().rev().find(|rung| rung.failures <= 1).map_or(0, |rung| rung.locked_until.millis());
+        let mut lock = CaseStatement::new().case(quiet_was_kept(), Expr::val(first));
         for rung in rungs.iter().rev() {
             let reached = Expr::col(bucket::Column::Failures).gte(rung.failures - 1);
             lock = lock.case(reached, Expr::val(rung.locked_until.millis()));

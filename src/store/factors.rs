@@ -70,6 +70,7 @@ impl Tx {
         let (value, unspent) = match spend {
             Spend::UpTo(number) => (Expr::val(number), spent.lt(number)),
             Spend::Bit(bit) => (spent.clone().bit_or(bit), spent.bit_and(bit).eq(0)),
+            Spend::Challenge => (spent.clone(), spent.gte(0)),
         };
         let done = factor::Entity::update_many()
             .col_expr(factor::Column::Spent, value)

@@ -12,6 +12,7 @@ mod keys;
 mod password_tokens;
 mod sessions;
 mod settings;
+mod sms_prefixes;
 mod spent_challenges;
 mod sweep;
 mod watched;
@@ -35,6 +36,7 @@ pub use buckets::{Bucket, Window};
 pub use connect::{Home, Look, Schema};
 pub use failures::Rung;
 pub use sessions::Rotation;
+pub use sms_prefixes::{Collapse, SmsPrefix};
 
 use crate::{
     clock::Timestamp,

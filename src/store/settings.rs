@@ -1,5 +1,7 @@
 //! The policy: one row, seeded by the migration that made its table.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use sea_orm::EntityTrait;
 
@@ -25,6 +27,10 @@ impl Store {
             backup_codes_enabled: row.backup_codes_enabled,
             required_for: RequiredFor::from_word(&row.required_for).context("a stored policy word is unknown")?,
             totp_digits: u8::try_from(row.totp_digits).context("a stored number of digits is out of range")?,
+            sms_digits: u8::try_from(row.sms_digits).context("a stored number of digits is out of range")?,
+            sms_code_life: Duration::from_secs(
+                u64::try_from(row.sms_code_life_seconds).context("a stored time is out of range")?,
+            ),
         })
     }
 }

@@ -34,6 +34,7 @@ macro_rules! unprintable {
 unprintable!(
     LocalAuthRequest,
     LocalAuthResponse,
+    EnableRequest,
     EnableResponse,
     VerifyRequest,
     VerifyResponse,

@@ -44,6 +44,9 @@ pub fn refused(refusal: &Refusal) -> Status {
         Refusal::RateLimited { retry_after: Some(wait) } => {
             details.set_retry_info(Some(*wait));
         }
+        Refusal::SmsDeliveryFailed => {
+            details.set_retry_info(Some(Duration::from_secs(30)));
+        }
         Refusal::PasswordRejected(why) => {
             details.add_bad_request_violation("new_password", why);
         }
@@ -61,6 +64,7 @@ pub fn refused(refusal: &Refusal) -> Status {
         | Refusal::TooManyFactors
         | Refusal::TwoFaNotEnabled
         | Refusal::TwoFaRequired
+        | Refusal::PhoneNumberRequired
         | Refusal::SmsNotConfigured
         | Refusal::NotFound
         | Refusal::UnknownMethod
@@ -144,7 +148,9 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::TooManyFactors
         | Refusal::TwoFaNotEnabled
         | Refusal::TwoFaRequired
+        | Refusal::PhoneNumberRequired
         | Refusal::SmsNotConfigured => Code::FailedPrecondition,
+        Refusal::SmsDeliveryFailed => Code::Unavailable,
         Refusal::NotFound => Code::NotFound,
         Refusal::UnknownMethod => Code::Unimplemented,
         Refusal::DeadlineExceeded => Code::DeadlineExceeded,

@@ -101,7 +101,7 @@ async fn the_policy_is_there_from_the_first_migration_on() {
     on_every_home(async |store| {
         let settings = store.settings().await.unwrap();
         assert!(settings.two_fa_enabled && settings.backup_codes_enabled);
-        assert_eq!(settings.allowed_methods, [Method::Totp, Method::BackupCode]);
+        assert_eq!(settings.allowed_methods, [Method::Totp, Method::Phone, Method::BackupCode]);
         assert_eq!((settings.preferred_method, settings.required_for), (Method::Totp, RequiredFor::Admins));
         assert_eq!(settings.totp_digits, 6);
     })

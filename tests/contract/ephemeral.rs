@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use countersign::{
     clock::Timestamp,
-    ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Shelf},
+    ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Newest, Shelf, Taken},
     error::{Error, Refusal},
+    swap::Swap,
 };
 use tokio::task::JoinSet;
 
@@ -20,6 +21,15 @@ const ENROLMENT: Kind = Kind { name: "enroll_totp", capacity: 1 };
 pub fn entry(kind: Kind, name: u8, attempts: u32) -> NewEntry {
     let end_time = NOW.plus(Duration::from_secs(300));
     NewEntry { kind, hash: hash(name), sealed: vec![name], attempts, end_time }
+}
+
+/// The entry that was taken, if one was.
+pub fn newest(newest: Result<Newest, Error>) -> Option<Taken> {
+    match newest.unwrap() {
+        Newest::Nothing => None,
+        Newest::Taken(taken) => Some(taken),
+        Newest::Several => panic!("several"),
+    }
 }
 
 pub fn hash(name: u8) -> EntryHash {
@@ -115,11 +125,11 @@ async fn the_newest_gives_no_attempt_when_it_has_none_although_an_older_one_has(
     on_every_home(async |store| {
         store.open(SHELF, entry(LOGIN, 1, 5), NOW).await.unwrap();
         store.open(SHELF, entry(LOGIN, 2, 1), NOW).await.unwrap();
-        assert_eq!(store.take_newest(SHELF, LOGIN, NOW).await.unwrap().unwrap().hash, hash(2));
-        assert!(store.take_newest(SHELF, LOGIN, NOW).await.unwrap().is_none());
+        assert_eq!(newest(store.take_newest(SHELF, &[LOGIN], NOW).await).unwrap().hash, hash(2));
+        assert!(newest(store.take_newest(SHELF, &[LOGIN], NOW).await).is_none());
         store.give_back(SHELF, hash(2)).await.unwrap();
-        assert!(store.take_newest(SHELF, LOGIN, NOW.plus(Duration::from_secs(300))).await.unwrap().is_none());
-        assert!(store.take_newest(SHELF, LOGIN, NOW).await.unwrap().is_some());
+        assert!(newest(store.take_newest(SHELF, &[LOGIN], NOW.plus(Duration::from_secs(300))).await).is_none());
+        assert!(newest(store.take_newest(SHELF, &[LOGIN], NOW).await).is_some());
     })
     .await;
 }
@@ -140,13 +150,13 @@ async fn any_bytes_can_be_kept() {
 #[tokio::test]
 async fn the_newest_of_a_kind_is_found_without_its_name() {
     on_every_home(async |store| {
-        assert!(store.take_newest(SHELF, ENROLMENT, NOW).await.unwrap().is_none());
+        assert!(newest(store.take_newest(SHELF, &[ENROLMENT], NOW).await).is_none());
         store.open(SHELF, entry(ENROLMENT, 1, 5), NOW).await.unwrap();
         store.open(SHELF, entry(LOGIN, 2, 5), NOW).await.unwrap();
         store.open(SHELF, entry(ENROLMENT, 3, 5), NOW).await.unwrap();
-        assert_eq!(store.take_newest(SHELF, ENROLMENT, NOW).await.unwrap().unwrap().hash, hash(3));
+        assert_eq!(newest(store.take_newest(SHELF, &[ENROLMENT], NOW).await).unwrap().hash, hash(3));
         assert!(store.take(SHELF, hash(1), NOW).await.unwrap().is_none(), "a new one ends the one before");
-        assert!(store.take_newest(OTHER_SHELF, ENROLMENT, NOW).await.unwrap().is_none());
+        assert!(newest(store.take_newest(OTHER_SHELF, &[ENROLMENT], NOW).await).is_none());
     })
     .await;
 }
@@ -209,4 +219,48 @@ async fn memory_is_bounded_and_what_has_ended_makes_room() {
         let fresh = NewEntry { end_time: later.plus(Duration::from_secs(1)), ..entry(LOGIN, name, 5) };
         store.open([name; 16], fresh, later).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn of_several_kinds_none_is_taken_unless_one_alone_is_open() {
+    const PHONE: Kind = Kind { name: "enroll_phone", capacity: 1 };
+    on_every_home(|store| async move {
+        let both = [ENROLMENT, PHONE];
+        assert_eq!(store.take_newest(SHELF, &both, NOW).await.unwrap(), Newest::Nothing);
+        store.open(SHELF, entry(ENROLMENT, 1, 2), NOW).await.unwrap();
+        assert_eq!(newest(store.take_newest(SHELF, &both, NOW).await).unwrap().hash, hash(1));
+        store.open(SHELF, entry(PHONE, 2, 1), NOW).await.unwrap();
+        store.open(SHELF, entry(LOGIN, 3, 5), NOW).await.unwrap();
+        assert_eq!(store.take_newest(SHELF, &both, NOW).await.unwrap(), Newest::Several);
+        assert_eq!(newest(store.take_newest(SHELF, &[PHONE], NOW).await).unwrap().hash, hash(2), "nothing was taken");
+        let left = newest(store.take_newest(SHELF, &both, NOW).await).unwrap();
+        assert_eq!((left.hash, left.attempts_left), (hash(1), 0), "one that is exhausted is not meant");
+        assert_eq!(store.take_newest(SHELF, &both, NOW).await.unwrap(), Newest::Nothing);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_code_lies_beside_its_entry_and_the_next_takes_its_place() {
+    on_every_home(|store| async move {
+        let save = async |name, code: &[u8], now| store.save_code(SHELF, hash(name), code, now).await.unwrap();
+        assert_eq!(save(1, b"a", NOW).await, Swap::Stale, "there is no entry");
+        store.open(SHELF, entry(LOGIN, 1, 2), NOW).await.unwrap();
+        store.open(SHELF, entry(LOGIN, 2, 2), NOW).await.unwrap();
+        assert_eq!(store.find(SHELF, hash(1), NOW).await.unwrap().unwrap().code, None);
+        assert_eq!(save(1, b"a\0b", NOW).await, Swap::Done);
+        let taken = store.take(SHELF, hash(1), NOW).await.unwrap().unwrap();
+        assert_eq!((taken.code, taken.attempts_left, taken.sealed), (Some(b"a\0b".to_vec()), 1, vec![1]));
+        assert_eq!(store.find(SHELF, hash(2), NOW).await.unwrap().unwrap().code, None, "beside its own alone");
+        assert_eq!(save(1, b"c", NOW).await, Swap::Done);
+        let taken = newest(store.take_newest(SHELF, &[LOGIN], NOW).await).unwrap();
+        assert_eq!((taken.hash, taken.code), (hash(2), None));
+        let taken = store.take(SHELF, hash(1), NOW).await.unwrap().unwrap();
+        assert_eq!((taken.code, taken.attempts_left), (Some(b"c".to_vec()), 0), "and no attempt came back");
+        assert_eq!(save(1, b"d", NOW).await, Swap::Stale, "an exhausted entry takes none");
+        store.give_back(SHELF, hash(1)).await.unwrap();
+        assert_eq!(store.find(SHELF, hash(1), NOW).await.unwrap().unwrap().code, Some(b"c".to_vec()));
+        assert_eq!(save(2, b"e", NOW.plus(Duration::from_secs(300))).await, Swap::Stale, "nor one that has ended");
+    })
+    .await;
 }

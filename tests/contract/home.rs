@@ -64,6 +64,7 @@ pub fn account(email: &str) -> Account {
         blocked: false,
         security_version: 1,
         password_hash: Some(Secret::new("$argon2id$".to_owned())),
+        phone: None,
         create_time: NOW,
     }
 }

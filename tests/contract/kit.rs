@@ -13,12 +13,15 @@ use countersign::{
     app::{Schema, open_store},
     clock::Timestamp,
     config::{Config, Layers},
-    ephemeral::{EntryHash, Ephemeral, Kind, Memory, NewEntry, Payment, Shelf, SourceHash, SourceWindow, Taken, Try},
+    ephemeral::{
+        EntryHash, Ephemeral, Kind, Memory, NewEntry, Newest, Payment, Shelf, SourceHash, SourceWindow, Taken, Try,
+    },
     error::Error,
-    flow::{self, Call, EnableRequest, Kit, NewUser, Refusals, SignIn, Sources, VerifyRequest},
+    flow::{self, Call, EnableRequest, Kit, NewUser, Outbox, Refusals, SignIn, Sources, VerifyRequest},
     hash::{Cost, Hasher},
     model::{Caller, Email, Origin, Role},
     secret::Secret,
+    swap::Swap,
     token::{access::AccessTokens, keys::SigningKeys},
     wire::caller::Rules,
 };
@@ -71,12 +74,14 @@ impl Bench {
             service_name: "Countersign".to_owned(),
             sources: Sources::new(None),
             refusals: Refusals::default(),
+            sms: None,
+            outbox: Outbox::new().0,
             settings,
         };
         for email in emails {
             let password = Secret::new(PASSWORD.to_owned());
             let email = Email::parse(email).unwrap();
-            let new = NewUser { service: "Countersign", email, password: &password, role: Role::User };
+            let new = NewUser { service: "Countersign", email, password: &password, role: Role::User, phone: None };
             flow::add_user(&kit.store, &kit.hasher, new, &call(NOW)).await.unwrap();
         }
         Self { kit, ephemeral, rules: Rules::of_this_release().unwrap(), home }
@@ -115,9 +120,9 @@ impl Bench {
     /// Begins an enrolment with a session's token; answers its authenticator app.
     pub async fn enable(&self, token: &str) -> impl Fn(Timestamp) -> String + use<> {
         let caller = self.admit("TwoFaService/Enable", token, NOW).await.unwrap();
-        let request = EnableRequest { method: None, label: String::new(), replaces: None };
+        let request = EnableRequest { method: None, phone_number: String::new(), label: String::new(), replaces: None };
         let enabled = flow::enable(&self.kit, &caller, request, &call(NOW)).await.unwrap();
-        let key = totp_rs::Totp::from_url(enabled.enrolment.uri.expose()).unwrap();
+        let key = totp_rs::Totp::from_url(enabled.shown.key().unwrap().uri.expose()).unwrap();
         move |now| key.generate(now.seconds().cast_unsigned()).to_string()
     }
 
@@ -159,8 +164,11 @@ impl Ephemeral for Counting {
     async fn find(&self, shelf: Shelf, hash: EntryHash, now: Timestamp) -> Result<Option<Taken>, Error> {
         self.count().find(shelf, hash, now).await
     }
-    async fn take_newest(&self, shelf: Shelf, kind: Kind, now: Timestamp) -> Result<Option<Taken>, Error> {
-        self.count().take_newest(shelf, kind, now).await
+    async fn take_newest(&self, shelf: Shelf, kinds: &[Kind], now: Timestamp) -> Result<Newest, Error> {
+        self.count().take_newest(shelf, kinds, now).await
+    }
+    async fn save_code(&self, shelf: Shelf, hash: EntryHash, code: &[u8], now: Timestamp) -> Result<Swap, Error> {
+        self.count().save_code(shelf, hash, code, now).await
     }
     async fn give_back(&self, shelf: Shelf, hash: EntryHash) -> Result<(), Error> {
         self.count().give_back(shelf, hash).await

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    ephemeral::{LOGIN, NOW, SHELF, entry, hash},
+    ephemeral::{LOGIN, NOW, SHELF, entry, hash, newest},
     servers::{process::Server, redis as servers},
 };
 
@@ -61,7 +61,7 @@ async fn keeps_its_promises(store: &dyn Ephemeral, now: Timestamp) {
         let new = NewEntry { end_time, ..entry(LOGIN, name, 2) };
         store.open([name; 16], new, now).await.unwrap();
         assert_eq!(store.take([name; 16], hash(name), now).await.unwrap().unwrap().attempts_left, 1);
-        assert_eq!(store.take_newest([name; 16], LOGIN, now).await.unwrap().unwrap().attempts_left, 0);
+        assert_eq!(newest(store.take_newest([name; 16], &[LOGIN], now).await).unwrap().attempts_left, 0);
         assert!(store.take([name; 16], hash(name), now).await.unwrap().is_none());
         store.give_back([name; 16], hash(name)).await.unwrap();
         assert_eq!(store.find([name; 16], hash(name), now).await.unwrap().unwrap().attempts_left, 1);
@@ -286,7 +286,7 @@ async fn a_server_that_has_forgotten_everything_admits_nothing_and_learns_again(
     store.settle([1; 32], Try::TakenBack, NOW).await.unwrap();
     assert!(store.find(SHELF, hash(1), NOW).await.unwrap().is_none());
     assert!(store.take(SHELF, hash(1), NOW).await.unwrap().is_none());
-    assert!(store.take_newest(SHELF, LOGIN, NOW).await.unwrap().is_none());
+    assert!(newest(store.take_newest(SHELF, &[LOGIN], NOW).await).is_none());
     assert_eq!(servers::cli(&server, &["DBSIZE"]).trim(), "0");
     keeps_its_promises(&store, NOW).await;
 }

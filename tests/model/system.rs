@@ -126,7 +126,7 @@ impl System {
             OK
         };
         let replaces = replaced.map(|app| hand.factor_ids[app].unwrap());
-        let request = EnableRequest { method: None, label: String::new(), replaces };
+        let request = EnableRequest { method: None, phone_number: String::new(), label: String::new(), replaces };
         let answer = match self.caller("TwoFaService/Enable", user, number).await {
             Ok(caller) => flow::enable(&self.bench.kit, &caller, request, &call(now)).await,
             Err(error) => Err(error),
@@ -134,7 +134,7 @@ impl System {
         same(outcome(&answer), expected)?;
         if let Ok(enabled) = answer {
             let hand = &mut self.hands[user];
-            hand.apps.push(totp_rs::Totp::from_url(enabled.enrolment.uri.expose()).unwrap());
+            hand.apps.push(totp_rs::Totp::from_url(enabled.shown.key().unwrap().uri.expose()).unwrap());
             hand.factor_ids.push(None);
             hand.model.pending = Some(Pending {
                 app: hand.apps.len() - 1,

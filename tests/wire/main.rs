@@ -13,7 +13,10 @@ mod passwords;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "../servers/peek.rs"]
 mod peek;
+mod phone;
 mod plain;
+mod provider;
+mod providers;
 mod races;
 mod required;
 mod rest;
@@ -22,6 +25,7 @@ mod rest;
 mod servers;
 mod sessions;
 mod small_print;
+mod sms_cost;
 mod sources;
 mod stack;
 mod step_up;

@@ -27,7 +27,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use tower::Service;
 
 /// What the contract says of each reason: the code of gRPC and the status of HTTP.
-const REASONS: [(&str, Code, u16); 20] = [
+const REASONS: [(&str, Code, u16); 22] = [
     ("INVALID_ARGUMENT", Code::InvalidArgument, 400),
     ("PASSWORD_REJECTED", Code::InvalidArgument, 400),
     ("INVALID_CREDENTIALS", Code::Unauthenticated, 401),
@@ -43,7 +43,9 @@ const REASONS: [(&str, Code, u16); 20] = [
     ("TWO_FA_UNAVAILABLE", Code::FailedPrecondition, 409),
     ("TWO_FA_NOT_ENABLED", Code::FailedPrecondition, 409),
     ("TWO_FA_REQUIRED", Code::FailedPrecondition, 409),
+    ("PHONE_NUMBER_REQUIRED", Code::FailedPrecondition, 409),
     ("SMS_NOT_CONFIGURED", Code::FailedPrecondition, 409),
+    ("SMS_DELIVERY_FAILED", Code::Unavailable, 503),
     ("STORE_UNAVAILABLE", Code::Unavailable, 503),
     ("NOT_FOUND", Code::NotFound, 404),
     ("REQUEST_TOO_LARGE", Code::ResourceExhausted, 413),

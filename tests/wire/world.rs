@@ -270,7 +270,7 @@ pub fn with_token<T>(message: T, token: &str) -> Request<T> {
 }
 
 /// A request with a Bearer token, unless that is empty.
-fn optional_token<T>(message: T, token: &str) -> Request<T> {
+pub fn optional_token<T>(message: T, token: &str) -> Request<T> {
     if token.is_empty() { Request::new(message) } else { with_token(message, token) }
 }
 

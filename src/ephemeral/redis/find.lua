@@ -8,4 +8,4 @@ local entry = cmsgpack.unpack(packed)
 if entry[4] <= tonumber(ARGV[1]) then
   return false
 end
-return { ARGV[2], entry[5], entry[3], entry[4] }
+return { ARGV[2], entry[5], entry[3], entry[4], entry[6] or '' }

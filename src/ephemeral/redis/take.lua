@@ -10,4 +10,4 @@ if entry[4] <= tonumber(ARGV[1]) or entry[3] == 0 then
 end
 entry[3] = entry[3] - 1
 redis.call('HSET', KEYS[1], ARGV[2], cmsgpack.pack(entry))
-return { ARGV[2], entry[5], entry[3], entry[4] }
+return { ARGV[2], entry[5], entry[3], entry[4], entry[6] or '' }

@@ -7,16 +7,18 @@ use crate::{
     factor::{
         self, Answer, Verdict,
         backup_code::{self, Set},
+        phone,
     },
     flow::{
         Call, Kit, Tokens,
         attempt::{Attempt, Stop},
         enable::has_room,
-        prove::{pay, record_lost, refuse},
+        prove::{of_phone, pay, record_lost, refuse},
+        send_code::Tolls,
     },
     model::{
-        Account, Acr, Amr, Event, EventKind, FactorId, FailureKey, Method, NewFactor, Opener, PendingEnrolment, Proof,
-        Session, SessionId, Spend, has_factor,
+        Account, Acr, Amr, Event, EventKind, FactorId, FailureKey, Method, NewFactor, Offer, Opener, PendingEnrolment,
+        Proof, Session, SessionId, Spend, has_factor,
     },
     policy,
     secret::Secret,
@@ -44,9 +46,9 @@ pub(super) async fn confirm(
         return refuse(kit.store.begin().await?, EventKind::CodeFail, user, None, call).await;
     }
     // What is judged is fixed since Enable, so it can be judged out here; what comes of it is told only once it is paid for.
-    let spent = judge(pending, request, call)?;
+    let spent = judge(kit, pending, request, attempt, call)?;
     let set = match spent {
-        Some(_) => first_backup_codes(kit, attempt, call).await?,
+        Some(_) => first_backup_codes(kit, attempt, method, call).await?,
         None => None,
     };
     let tx = kit.store.begin().await?;
@@ -71,6 +73,13 @@ pub(super) async fn confirm(
     let is_first = !has_factor(&factors);
     let set = set.filter(|_| is_first);
     add(&tx, &account, pending, spent, set.as_ref(), call).await?;
+    if method == Method::Phone {
+        let number = phone::number(&pending.data)?;
+        if tx.save_phone(user, &number).await? == Swap::Stale {
+            return Err(Stop::Over);
+        }
+        Tolls::of(kit, user, &attempt.taken.hash, &number)?.answered(&tx).await?;
+    }
     let remaining = match &set {
         Some(set) => u32::try_from(set.codes.len()).unwrap_or(u32::MAX),
         None => backup_codes_remaining(&factors)?,
@@ -88,20 +97,35 @@ fn fits(pending: &PendingEnrolment, request: &VerifyRequest) -> Result<bool, Err
 }
 
 /// What the code uses up; None = it is wrong.
-fn judge(pending: &PendingEnrolment, request: &VerifyRequest, call: &Call) -> Result<Option<i64>, Error> {
-    let answer = Answer { input: Secret::new(request.code.clone()), hash: None };
-    let verdict = factor::of(pending.method).judge(&answer, &pending.data, 0, call.now)?;
-    Ok(match verdict {
+fn judge(
+    kit: &Kit,
+    pending: &PendingEnrolment,
+    request: &VerifyRequest,
+    attempt: &Attempt,
+    call: &Call,
+) -> Result<Option<i64>, Error> {
+    let factor = factor::of(pending.method);
+    let answer = match pending.method {
+        Method::Phone => {
+            let offer = Offer { method: Method::Phone, length: factor.code_length(&pending.data)? };
+            of_phone(kit, attempt, &request.code, &[offer])?
+        }
+        Method::Totp | Method::BackupCode => {
+            Answer { input: Secret::new(request.code.clone()), hash: None, sent: None }
+        }
+    };
+    Ok(match factor.judge(&answer, &pending.data, 0, call.now)? {
         Verdict::Right { spend: Spend::UpTo(spent) } => Some(spent),
-        Verdict::Right { .. } | Verdict::Wrong | Verdict::Replay => None,
+        Verdict::Right { spend: Spend::Challenge } => Some(0),
+        Verdict::Right { spend: Spend::Bit(_) } | Verdict::Wrong | Verdict::Replay => None,
     })
 }
 
 /// The backup codes that come with the first factor. Hashing them takes a while, so it is done before the transaction.
-async fn first_backup_codes(kit: &Kit, attempt: &Attempt, call: &Call) -> Result<Option<Set>, Stop> {
+async fn first_backup_codes(kit: &Kit, attempt: &Attempt, method: Method, call: &Call) -> Result<Option<Set>, Stop> {
     let user = attempt.challenge.user;
     let has_factor = has_factor(&kit.store.factors(user).await?);
-    let locked_until = kit.store.locked_until(user, FailureKey::Enrolment(Method::Totp)).await?;
+    let locked_until = kit.store.locked_until(user, FailureKey::Enrolment(method)).await?;
     let is_locked = locked_until.is_some_and(|until| until > call.now);
     if has_factor || is_locked || !policy::gives_backup_codes(&kit.settings()) {
         return Ok(None);

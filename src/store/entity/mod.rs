@@ -9,5 +9,6 @@ pub mod known_network;
 pub mod password_token;
 pub mod session;
 pub mod setting;
+pub mod sms_prefix;
 pub mod spent_challenge;
 pub mod user;

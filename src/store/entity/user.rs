@@ -14,6 +14,7 @@ pub struct Model {
     pub security_version: i64,
     pub password_hash: Option<Vec<u8>>,
     pub create_time: i64,
+    pub phone: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

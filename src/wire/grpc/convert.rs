@@ -1,11 +1,12 @@
 //! Words of the domain in words of the wire, and back.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use crate::{
     clock::Timestamp,
     error::Refusal,
-    model::{EnrolledFactor, Method, Purpose, Role},
+    flow::ListedFactor,
+    model::{Method, Purpose, Role},
     secret::Secret,
     token::access::Claims,
     wire::pb,
@@ -16,6 +17,7 @@ pub fn method(number: i32) -> Result<Option<Method>, Refusal> {
     match pb::Method::try_from(number) {
         Ok(pb::Method::Unspecified) => Ok(None),
         Ok(pb::Method::Totp) => Ok(Some(Method::Totp)),
+        Ok(pb::Method::Phone) => Ok(Some(Method::Phone)),
         Ok(pb::Method::BackupCode) => Ok(Some(Method::BackupCode)),
         Err(_) => Err(Refusal::field("method", format!("{number} is no method."))),
     }
@@ -25,6 +27,7 @@ impl From<Method> for pb::Method {
     fn from(method: Method) -> Self {
         match method {
             Method::Totp => Self::Totp,
+            Method::Phone => Self::Phone,
             Method::BackupCode => Self::BackupCode,
         }
     }
@@ -50,15 +53,16 @@ impl From<Role> for pb::Role {
     }
 }
 
-impl From<EnrolledFactor> for pb::Factor {
-    fn from(factor: EnrolledFactor) -> Self {
-        Self {
-            factor_id: factor.id.to_string(),
-            method: pb::Method::from(factor.method).into(),
-            label: factor.label,
-            create_time: Some(timestamp(factor.create_time)),
-            last_use_time: factor.last_use_time.map(timestamp),
-        }
+/// A factor, as it is shown.
+pub fn factor(factor: ListedFactor) -> pb::Factor {
+    let ListedFactor { factor, masked_number } = factor;
+    pb::Factor {
+        factor_id: factor.id.to_string(),
+        method: pb::Method::from(factor.method).into(),
+        label: factor.label,
+        create_time: Some(timestamp(factor.create_time)),
+        last_use_time: factor.last_use_time.map(timestamp),
+        masked_phone_number: masked_number.unwrap_or_default(),
     }
 }
 
@@ -108,4 +112,12 @@ pub fn count(number: u32) -> i32 {
 pub fn timestamp(moment: Timestamp) -> prost_types::Timestamp {
     let nanos = i32::try_from(moment.millis().rem_euclid(1000) * 1_000_000).unwrap_or(0);
     prost_types::Timestamp { seconds: moment.seconds(), nanos }
+}
+
+/// A time span.
+pub fn duration(span: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
+        nanos: span.subsec_nanos().cast_signed(),
+    }
 }

@@ -6,12 +6,13 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Admitted,
-    convert::{count, exposed, id, method, methods, timestamp},
+    convert::{count, duration, exposed, factor, id, method, methods, timestamp},
 };
 use crate::{
     error::Refusal,
-    flow::{self, InCall, Kit, SignIn, Tokens, What},
-    model::{FactorId, Purpose},
+    factor::phone::NOTICE,
+    flow::{self, InCall, Kit, Shown, SignIn, Tokens, What},
+    model::{FactorId, Method, Purpose},
     secret::Secret,
     wire::pb,
 };
@@ -45,6 +46,7 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
                 challenge_id: challenge.handle.to_text(),
                 methods: methods(challenge.methods),
                 expire_time: Some(timestamp(challenge.end_time)),
+                masked_phone_number: challenge.masked_number.unwrap_or_default(),
                 ..Default::default()
             },
             SignIn::Enrolment { token, end_time } => pb::LocalAuthResponse {
@@ -64,17 +66,29 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
             method: method(admitted.message.method).map_err(|refusal| admitted.refuse(refusal))?,
             replaces: id("factor_id", &admitted.message.factor_id).map_err(|refusal| admitted.refuse(refusal))?,
             label: std::mem::take(&mut admitted.message.label),
+            phone_number: std::mem::take(&mut admitted.message.phone_number),
         };
         let enabled = flow::enable(&self.kit, &admitted.caller, wanted, &admitted.call).await;
         let enabled = enabled.map_err(|error| admitted.refuse(error))?;
-        Ok(Response::new(pb::EnableResponse {
+        let answer = pb::EnableResponse {
             method: pb::Method::from(enabled.method).into(),
             challenge_id: enabled.handle.to_text(),
-            qr_code: enabled.enrolment.qr_code.expose().clone(),
-            secret: enabled.enrolment.secret.expose().clone(),
-            otpauth_uri: enabled.enrolment.uri.expose().clone(),
             expire_time: Some(timestamp(enabled.end_time)),
-            message: enabled.enrolment.instruction.to_owned(),
+            ..Default::default()
+        };
+        Ok(Response::new(match enabled.shown {
+            Shown::Key(enrolment) => pb::EnableResponse {
+                qr_code: enrolment.qr_code.expose().clone(),
+                secret: enrolment.secret.expose().clone(),
+                otpauth_uri: enrolment.uri.expose().clone(),
+                message: enrolment.instruction.to_owned(),
+                ..answer
+            },
+            Shown::Phone(sent) => pb::EnableResponse {
+                message: format!("A code is on its way to {}. Confirm with it. {NOTICE}", sent.masked_number),
+                masked_phone_number: sent.masked_number,
+                ..answer
+            },
         }))
     }
 
@@ -161,16 +175,25 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
             challenge_id: challenge.handle.to_text(),
             methods: methods(challenge.methods),
             expire_time: Some(timestamp(challenge.end_time)),
+            masked_phone_number: challenge.masked_number.unwrap_or_default(),
         }))
     }
 
     async fn send_code(&self, request: Request<pb::SendCodeRequest>) -> Result<Response<pb::SendCodeResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
-        method(admitted.message.method).map_err(|refusal| admitted.refuse(refusal))?;
+        let method = method(admitted.message.method).map_err(|refusal| admitted.refuse(refusal))?;
+        if method.is_some_and(|method| method != Method::Phone) {
+            return Err(admitted.refuse(Refusal::field("method", "must be METHOD_PHONE: no other is sent codes.")));
+        }
         let challenge_id = &admitted.message.challenge_id;
         let sent = flow::send_code(&self.kit, &admitted.caller, challenge_id, &admitted.call).await;
-        sent.map_err(|error| admitted.refuse(error))?;
-        Ok(Response::new(pb::SendCodeResponse { message: "A code is on its way.".to_owned() }))
+        let sent = sent.map_err(|error| admitted.refuse(error))?;
+        Ok(Response::new(pb::SendCodeResponse {
+            message: format!("A code is on its way to {}.", sent.masked_number),
+            masked_phone_number: sent.masked_number,
+            expire_time: Some(timestamp(sent.end_time)),
+            retry_after: sent.next_time.map(|next| duration(next.since(admitted.call.now))),
+        }))
     }
 
     async fn get_two_fa_status(
@@ -183,7 +206,7 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
         Ok(Response::new(pb::GetTwoFaStatusResponse {
             enabled: status.enabled,
             required: status.required,
-            factors: status.factors.into_iter().map(Into::into).collect(),
+            factors: status.factors.into_iter().map(factor).collect(),
             backup_codes_remaining: count(status.backup_codes_remaining),
         }))
     }

@@ -1,0 +1,86 @@
+//! Messages on their way: handed over in the background, so that whoever waits for one may go.
+
+use std::{future::Future, pin::pin, sync::Arc};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+
+use super::{super::Kit, tolls::Tolls};
+use crate::{
+    clock::Clock,
+    model::PhoneNumber,
+    secret::Secret,
+    sms::{Outcome, Sms},
+};
+
+/// Messages that wait for their turn; more are refused.
+const WAITING: usize = 256;
+/// Messages that are handed over at once.
+const AT_ONCE: usize = 64;
+
+/// A code on its way to a number.
+pub(super) struct Letter {
+    pub(super) to: PhoneNumber,
+    pub(super) code: Secret<String>,
+    pub(super) tolls: Tolls,
+    pub(super) answer: oneshot::Sender<Outcome>,
+}
+
+/// Where messages are put.
+pub struct Outbox(mpsc::Sender<Letter>);
+
+/// Where they come out.
+pub struct Letters(mpsc::Receiver<Letter>);
+
+impl Outbox {
+    /// An outbox, and its other end.
+    pub fn new() -> (Self, Letters) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (Self(sender), Letters(receiver))
+    }
+
+    /// Takes a message, or gives it back when there are too many.
+    pub(super) fn put(&self, letter: Letter) -> Result<(), Box<Letter>> {
+        self.0.try_send(letter).map_err(|full| Box::new(full.into_inner()))
+    }
+}
+
+/// Hands over what is put into the outbox, until `stop` resolves; then what is there still.
+pub async fn deliver(kit: Arc<Kit>, letters: Letters, clock: Arc<dyn Clock>, stop: impl Future<Output = ()>) {
+    let Letters(mut letters) = letters;
+    let mut under_way = JoinSet::new();
+    let (mut stop, mut is_stopping) = (pin!(stop), false);
+    loop {
+        tokio::select! {
+            () = &mut stop, if !is_stopping => {
+                is_stopping = true;
+                letters.close();
+            }
+            letter = letters.recv(), if under_way.len() < AT_ONCE => match letter {
+                Some(letter) => {
+                    under_way.spawn(hand_over(Arc::clone(&kit), letter, Arc::clone(&clock)));
+                }
+                None => break,
+            },
+            Some(_) = under_way.join_next() => {}
+        }
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+async fn hand_over(kit: Arc<Kit>, letter: Letter, clock: Arc<dyn Clock>) {
+    let Letter { to, code, tolls, answer } = letter;
+    let outcome = match &kit.sms {
+        Some(sms) => Sms::send_code(sms, &to, &code, clock.now()).await,
+        None => Outcome::Refused,
+    };
+    if outcome == Outcome::Refused
+        && let Err(fault) = tolls.refund(&kit).await
+    {
+        tracing::warn!(?fault, "a text message that was not sent keeps its places until they are free by themselves");
+    }
+    // Whoever has asked may have gone.
+    let _ = answer.send(outcome);
+}

@@ -1,0 +1,39 @@
+//! HTTP to a provider: no redirects, certificates checked, and not for long. What comes back is told by its status; a body is not
+//! waited for.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::{Client, RequestBuilder, redirect::Policy};
+
+use super::Failure;
+
+const CONNECT: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(4);
+
+/// A client.
+pub(super) fn client() -> anyhow::Result<Client> {
+    let builder = Client::builder()
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(ANSWER)
+        .no_proxy()
+        .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")));
+    builder.build().context("cannot prepare for a provider of text messages")
+}
+
+/// Sends a request; fine is what the provider says to be fine.
+pub(super) async fn send(request: RequestBuilder) -> Result<(), Failure> {
+    match request.send().await {
+        Ok(response) if response.status().is_success() => Ok(()),
+        Ok(response) => Err(Failure::Refused(response.status().as_u16())),
+        // The fault itself may name the address with what stands in it.
+        Err(fault) if fault.is_connect() || fault.is_builder() => Err(Failure::Unreached),
+        Err(_) => Err(Failure::Unknown),
+    }
+}
+
+/// A form as it travels.
+pub(super) fn form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
