@@ -3,7 +3,7 @@
 
 mod open;
 
-use std::{future::Future, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
 use tokio::{
@@ -80,6 +80,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     stop: watch::Sender<bool>,
     servers: JoinSet<anyhow::Result<()>>,
+    quiet: Pin<Box<dyn Future<Output = ()> + Send>>,
     stop_delivery: watch::Sender<bool>,
     delivery: JoinSet<()>,
     background: JoinSet<()>,
@@ -126,8 +127,10 @@ impl App {
         if let (Some(http), Some(listener)) = (&config.http, listeners.http) {
             let cookie = Cookie { is_secure: http.secure_cookies };
             let gateway = Gateway::of_this_release(services.in_process(), cookie, Arc::clone(&clock))?;
-            servers.spawn(Server::new(gateway)?.serve(listener, until_set(stopped.clone())));
+            let server = Server::new(gateway, config.trusted_proxies.clone())?;
+            servers.spawn(server.serve(listener, until_set(stopped.clone())));
         }
+        let quiet = Box::pin(services.quiet());
         servers.spawn(services.serve(listeners.grpc, until_set(stopped)));
         let (stop_delivery, stopped_delivery) = watch::channel(false);
         let mut delivery = JoinSet::new();
@@ -137,7 +140,7 @@ impl App {
         background.spawn(follow_settings(store.clone(), settings));
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });
-        Ok(Self { grpc, http, health, kit, clock, stop, servers, stop_delivery, delivery, background })
+        Ok(Self { grpc, http, health, kit, clock, stop, servers, quiet, stop_delivery, delivery, background })
     }
 
     /// Where gRPC is served.
@@ -164,7 +167,12 @@ impl App {
         self.background.shutdown().await;
         self.health.drain().await;
         self.stop.send_replace(true);
-        let drained = timeout(DRAIN, async { while self.servers.join_next().await.is_some() {} }).await;
+        let drained = timeout(DRAIN, async {
+            while self.servers.join_next().await.is_some() {}
+            // And those whose clients have left.
+            self.quiet.await;
+        });
+        let drained = drained.await;
         if drained.is_err() {
             tracing::warn!(seconds = DRAIN.as_secs(), "calls were still under way; they are cut off");
             self.servers.shutdown().await;

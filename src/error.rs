@@ -66,6 +66,8 @@ pub enum Refusal {
     InvalidCode {
         /// The caller showed a valid access token, so it is the call that is refused, not the caller.
         signed_in: bool,
+        /// It was the last attempt of its challenge.
+        exhausted: bool,
     },
     /// An unknown, expired, used or exhausted challenge; no pending enrolment.
     ChallengeExpired,

@@ -26,7 +26,7 @@
 //! prost  prost_types  prost_reflect  http  tower          wire
 //! bytes  http_body  http_body_util  hyper  hyper_util     wire
 //! askama  pulldown_cmark  http_path_template              wire
-//! percent_encoding  tokio_io_timeout                      wire
+//! percent_encoding  tokio_io_timeout  tokio_util          wire
 //! form_urlencoded                                         sms  wire
 //! reqwest                                                 sms
 //! phonenumber                                             config  sms

@@ -133,7 +133,10 @@ impl Kit {
                 }
                 Ok(value)
             }
-            Err(Stop::Refused) => Err(Refusal::InvalidCode { signed_in }.into()),
+            Err(Stop::Refused) => {
+                let exhausted = attempt.taken.attempts_left == 0;
+                Err(Refusal::InvalidCode { signed_in, exhausted }.into())
+            }
             Err(Stop::Over) => {
                 self.ephemeral.close(shelf, hash).await?;
                 Err(Refusal::ChallengeExpired.into())
@@ -157,7 +160,7 @@ impl Kit {
 /// What is said of a judgement that no challenge was asked for.
 pub(super) fn without_challenge<T>(judged: Result<T, Stop>) -> Result<T, Error> {
     judged.map_err(|stop| match stop {
-        Stop::Refused => Refusal::InvalidCode { signed_in: true }.into(),
+        Stop::Refused => Refusal::InvalidCode { signed_in: true, exhausted: false }.into(),
         Stop::NotJudged(refusal) => refusal.into(),
         Stop::Over => Refusal::Unauthenticated.into(),
         Stop::Broken(error) => error,

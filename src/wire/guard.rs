@@ -5,7 +5,6 @@ use std::{
     convert::Infallible,
     future::Future,
     net::{IpAddr, Ipv4Addr},
-    panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -13,11 +12,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
 use tower::{Layer, Service, ServiceExt};
 
@@ -54,6 +53,7 @@ struct Watch {
     rules: Rules,
     proxies: Proxies,
     calls: Semaphore,
+    tasks: TaskTracker,
 }
 
 /// The door before a service.
@@ -66,7 +66,19 @@ pub struct Guarded<S> {
 impl Guard {
     /// A door with these rules.
     pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, rules: Rules, proxies: Proxies) -> Self {
-        Self(Arc::new(Watch { kit, clock, rules, proxies, calls: Semaphore::new(CALLS_AT_ONCE) }))
+        let calls = Semaphore::new(CALLS_AT_ONCE);
+        Self(Arc::new(Watch { kit, clock, rules, proxies, calls, tasks: TaskTracker::new() }))
+    }
+}
+
+impl Guard {
+    /// Waits until no call is under way any more; none may come after that.
+    pub fn quiet(&self) -> impl Future<Output = ()> + use<> {
+        let tasks = self.0.tasks.clone();
+        async move {
+            tasks.close();
+            tasks.wait().await;
+        }
     }
 }
 
@@ -96,7 +108,11 @@ where
         Box::pin(async move {
             let call = watch.call(&request);
             let (request_id, source, now) = (call.origin.request_id.clone(), call.origin.source, call.now);
-            let passed = AssertUnwindSafe(watch.pass(inner, request, call)).catch_unwind().await;
+            let tasks = watch.tasks.clone();
+            let door = Arc::clone(&watch);
+            // A task of its own: a client that leaves does not end a call in the middle, with a right password paid for and not
+            // judged, or a code judged and not recorded.
+            let passed = tasks.spawn(async move { door.pass(inner, request, call).await }).await;
             let response: Response<Body> = match passed {
                 Ok(Ok(response)) => dress(response, &request_id),
                 Ok(Err(refused)) => refused.into_response(),

@@ -13,6 +13,9 @@ use crate::{
 
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
+/// In the metadata of the `ErrorInfo` of an INVALID_CODE that was the last attempt of its challenge.
+pub const EXHAUSTED: &str = "challenge_exhausted";
+
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "countersign.v1";
 
@@ -133,12 +136,12 @@ pub fn is_rate_limited(headers: &HeaderMap) -> bool {
 fn code(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::InvalidArgument(_) | Refusal::PasswordRejected(_) => Code::InvalidArgument,
-        Refusal::InvalidCode { signed_in: true }
+        Refusal::InvalidCode { signed_in: true, .. }
         | Refusal::EnrollmentRequired
         | Refusal::PermissionDenied
         | Refusal::UserBlocked => Code::PermissionDenied,
         Refusal::InvalidCredentials
-        | Refusal::InvalidCode { signed_in: false }
+        | Refusal::InvalidCode { signed_in: false, .. }
         | Refusal::ChallengeExpired
         | Refusal::Unauthenticated
         | Refusal::PasswordTokenInvalid
@@ -158,6 +161,9 @@ fn code(refusal: &Refusal) -> Code {
 }
 
 fn metadata(refusal: &Refusal) -> HashMap<String, String> {
+    if let Refusal::InvalidCode { exhausted: true, .. } = refusal {
+        return HashMap::from([(EXHAUSTED.to_owned(), "true".to_owned())]);
+    }
     let Refusal::StepUpRequired { second_factor, max_age } = refusal else {
         return HashMap::new();
     };

@@ -63,3 +63,17 @@ fn the_answers_are_those_of_the_document() {
     }
     assert!(!fs::read_to_string(&service.log).unwrap().contains("ERROR"), "a fault was logged");
 }
+
+#[test]
+fn a_stop_does_not_wait_for_clients_that_have_asked_nothing() {
+    use std::io::Write;
+    let place = Place::new();
+    let service = place.serve(&[]);
+    let silent = std::net::TcpStream::connect(service.http).unwrap();
+    let mut half = std::net::TcpStream::connect(service.http).unwrap();
+    half.write_all(b"GET /docs HTTP/1.1\r\nhost: x").unwrap();
+    let (status, took) = service.terminate();
+    assert_eq!(status, Some(0));
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    drop((silent, half));
+}

@@ -1,10 +1,10 @@
 //! The cookie that carries the challenge of a sign-in: what it decides, and what it does not.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    plain::{Answer, LOCAL, VERIFY, get, post},
+    plain::{Answer, LOCAL, VERIFY, get, post, request, send},
     world::{ALICE, PASSWORD, World},
 };
 
@@ -44,11 +44,39 @@ async fn an_exhausted_challenge_ends_the_cookie() {
     let world = World::new().await;
     let (app, _) = world.enrol(ALICE).await;
     let cookie = challenged(&world).await;
-    for _ in 0..5 {
-        post(&world, VERIFY, &json!({ "code": app.wrong_code() }), &[("cookie", &cookie)]).await;
+    for attempt in 1..=5 {
+        let answer = post(&world, VERIFY, &json!({ "code": app.wrong_code() }), &[("cookie", &cookie)]).await;
+        assert_eq!((answer.reason().as_str(), answer.cookie().is_some()), ("INVALID_CODE", attempt == 5), "{attempt}");
     }
     let answer = post(&world, VERIFY, &json!({ "code": app.code_in(1) }), &[("cookie", &cookie)]).await;
     assert_eq!((answer.reason().as_str(), answer.cookie().unwrap().1), ("CHALLENGE_EXPIRED", ""));
+    let named = json!({ "code": app.code_in(1), "challengeId": cookie.split_once('=').unwrap().1 });
+    assert_eq!(
+        post(&world, VERIFY, &named, &[("cookie", &cookie)]).await.cookie().unwrap().1,
+        "",
+        "named, it goes too"
+    );
+    let other = json!({ "code": app.code_in(1), "challengeId": "chl_other" });
+    assert!(
+        post(&world, VERIFY, &other, &[("cookie", &cookie)]).await.cookie().is_none(),
+        "another one says nothing of it"
+    );
+}
+
+#[tokio::test]
+async fn cookies_of_others_do_not_hide_it() {
+    let world = World::new().await;
+    let (app, _) = world.enrol(ALICE).await;
+    let cookie = challenged(&world).await;
+    for others in
+        [format!("name=\u{e9}; {cookie}"), format!("{cookie}; name=\u{1f36a}"), format!("a; =; ;; {cookie} ; b==c")]
+    {
+        let header = http::HeaderValue::from_bytes(others.as_bytes()).unwrap();
+        let request =
+            request(&world, Method::POST, VERIFY, &[("content-type", "application/json")]).header("cookie", header);
+        let answer = send(request, json!({ "code": app.wrong_code() }).to_string(), false).await;
+        assert_eq!(answer.reason(), "INVALID_CODE", "{others}");
+    }
 }
 
 #[tokio::test]
@@ -173,6 +201,12 @@ async fn tokens_never_come_by_cookie_and_a_sign_out_ends_the_challenge() {
     let authorization = format!("Bearer {token}");
     let answer = post(&world, LOGOUT, &json!({}), &[("authorization", &authorization), ("cookie", &cookie)]).await;
     assert_eq!((answer.status, answer.cookie().unwrap().1), (StatusCode::OK, ""));
+    let again = post(&world, LOGOUT, &json!({}), &[("authorization", &authorization), ("cookie", &cookie)]).await;
+    assert_eq!(
+        (again.reason().as_str(), again.cookie().unwrap().1),
+        ("UNAUTHENTICATED", ""),
+        "also of who is signed out"
+    );
 }
 
 #[tokio::test]

@@ -43,6 +43,13 @@ async fn a_body_must_be_json_by_its_type() {
     assert_eq!(typed(None, &body).await.reason(), "UNSUPPORTED_MEDIA_TYPE");
     assert_eq!(typed(None, "").await.reason(), "INVALID_ARGUMENT", "nothing at all is an empty request");
     assert_eq!(typed(Some("text/plain"), "").await.reason(), "UNSUPPORTED_MEDIA_TYPE");
+    for headers in [
+        [("content-type", "application/json"), ("content-type", "text/plain")],
+        [("content-type", "application/json"), ("content-encoding", "gzip")],
+    ] {
+        let answer = send(request(&world, Method::POST, LOCAL, &headers), body.clone(), false).await;
+        assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (415, "UNSUPPORTED_MEDIA_TYPE"), "{headers:?}");
+    }
 }
 
 #[tokio::test]
@@ -78,12 +85,21 @@ async fn two_megabytes_are_refused_before_they_are_read() {
     let mut stream = TcpStream::connect(world.http).await.unwrap();
     let head = "POST /authentication/local HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2097152\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 413", "and not a byte of the body was sent");
     let kind = request(&world, Method::POST, LOCAL, &[("content-type", "application/json")]);
     let over_http2 = send(kind, large.to_string(), true).await;
     assert_eq!((over_http2.status.as_u16(), over_http2.reason().as_str()), (413, "REQUEST_TOO_LARGE"));
+    // Who sends it all reads the answer, too: with and without TLS's other protocol, and where the path is wrong already.
+    for (path, size, is_http2) in
+        [(LOCAL, 2 << 20, false), (LOCAL, 200_000, true), ("/nope", 2 << 20, false), ("/docs", 2 << 20, true)]
+    {
+        let kind = request(&world, Method::POST, path, &[("content-type", "application/json")]);
+        let answer = send(kind, "x".repeat(size), is_http2).await;
+        assert!([404, 405, 413].contains(&answer.status.as_u16()), "{path}: {}", answer.text);
+    }
     // Without a length it is found while it comes.
     let mut stream = TcpStream::connect(world.http).await.unwrap();
     let head = "POST /authentication/local HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -107,6 +123,73 @@ async fn headers_that_are_too_large_are_refused_with_a_reason() {
     let token = format!("Bearer {}", "x".repeat(9000));
     let answer = get(&world, "/authentication/twoFa", &[("authorization", &token)]).await;
     assert_eq!(answer.reason(), "REQUEST_TOO_LARGE", "what is passed on has the limit of gRPC");
+}
+
+#[tokio::test]
+async fn a_request_of_a_thousand_faults_is_told_of_some() {
+    let world = World::new().await;
+    let kind = [("content-type", "application/json")];
+    let keys: Vec<_> = (0..5000).map(|n| format!("\"k{n}\":1")).collect();
+    let many = send(request(&world, Method::POST, LOCAL, &kind), format!("{{{}}}", keys.join(",")), false).await;
+    let long = format!("{LOCAL}?{}=1", "x".repeat(8000));
+    let query = format!("{LOCAL}?{}", "a&".repeat(7000));
+    for answer in [
+        many,
+        send(request(&world, Method::POST, &long, &kind), "{}", false).await,
+        send(request(&world, Method::POST, &query, &kind), "{}", false).await,
+    ] {
+        assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (400, "INVALID_ARGUMENT"));
+        assert!(answer.text.len() < 8000, "{}", answer.text.len());
+    }
+    let target = format!("{LOCAL}?{}", "a".repeat(20_000));
+    for path in [target.as_str(), &format!("/docs?{}", "a".repeat(20_000))] {
+        assert_eq!(send(request(&world, Method::POST, path, &kind), "{}", false).await.reason(), "REQUEST_TOO_LARGE");
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_without_a_body_over_both_protocols() {
+    let world = World::new().await;
+    for is_http2 in [false, true] {
+        for (path, status) in
+            [("/docs", 200), ("/.well-known/jwks.json", 200), ("/authentication/user", 401), ("/nope", 404)]
+        {
+            let answer = send(request(&world, Method::HEAD, path, &[]), "", is_http2).await;
+            assert_eq!((answer.status.as_u16(), answer.text.as_str()), (status, ""), "{path} {is_http2}");
+            assert!(answer.header("content-length").parse::<u32>().unwrap() > 50, "{path} {is_http2}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let world = World::new().await;
+    for (hosts, status) in [("", "400"), ("host: a\r\nhost: a\r\n", "400"), ("host: a\r\n", "200")] {
+        let (_, heard) =
+            kept(&world, &format!("GET /.well-known/jwks.json HTTP/1.1\r\n{hosts}connection: close\r\n\r\n")).await;
+        assert!(heard.starts_with(&format!("HTTP/1.1 {status}")), "{heard}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_leaves_nothing_half_done() {
+    let world = World::with(&["limits.source_failures=3"]).await;
+    let body = json!({ "email": ALICE, "password": PASSWORD }).to_string();
+    let said = format!(
+        "POST {LOCAL} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for _ in 0..12 {
+        let mut stream = TcpStream::connect(world.http).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        // Gone, with a reset: nobody waits for the answer.
+        stream.set_zero_linger().unwrap();
+    }
+    assert_eq!(post(&world, LOCAL, &json!({ "email": ALICE, "password": PASSWORD }), &[]).await.status, StatusCode::OK);
+    let failures = "SELECT COUNT(*) AS n FROM buckets WHERE failures > 0";
+    while world.count(failures).await > 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

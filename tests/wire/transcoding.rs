@@ -19,13 +19,17 @@ use crate::world::NOW;
 
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
 
-fn gateway() -> Gateway {
+/// The descriptors of `echo.proto`.
+pub fn pool() -> DescriptorPool {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
     let mut compiler = protox::Compiler::new([format!("{root}tests/wire"), format!("{root}proto")]).unwrap();
     compiler.include_imports(true).open_file("echo.proto").unwrap();
-    let pool = DescriptorPool::decode(compiler.encode_file_descriptor_set().as_slice()).unwrap();
+    DescriptorPool::decode(compiler.encode_file_descriptor_set().as_slice()).unwrap()
+}
+
+fn gateway() -> Gateway {
     let cookie = Cookie { is_secure: false };
-    Gateway::new(&pool, InProcess::new(service_fn(echo)), cookie, Arc::new(ManualClock::at(NOW))).unwrap()
+    Gateway::new(&pool(), InProcess::new(service_fn(echo)), cookie, Arc::new(ManualClock::at(NOW))).unwrap()
 }
 
 /// Answers with the message that it was sent; a stream with that message twice, and then an error.
@@ -46,12 +50,12 @@ async fn echo(request: Request<Body>) -> Result<Response<Body>, Infallible> {
 }
 
 async fn ask(method: &str, path: &str, body: &str) -> (StatusCode, HeaderMap, String) {
-    let mut request = Request::builder().method(method).uri(path);
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
     if !body.is_empty() {
         request = request.header(header::CONTENT_TYPE, "application/json");
     }
     let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
-    let (head, body) = gateway().answer(request, PEER).await.into_parts();
+    let (head, body) = gateway().answer(request, PEER, |_| None).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
 }
@@ -182,6 +186,12 @@ async fn every_fault_of_a_body_is_told_by_its_field() {
     ];
     assert_eq!(told, expected);
     assert_eq!(violations("POST", "/things/7", r#"{"isNew": true, "is_new": true}"#).await, ["isNew is given twice."]);
+}
+
+#[tokio::test]
+async fn null_beside_a_path_is_unset() {
+    let posted = taken("POST", "/things/7", r#"{"name": null, "inner": null, "tags": null}"#).await;
+    assert_eq!(posted, json!({ "name": "7" }));
 }
 
 #[tokio::test]

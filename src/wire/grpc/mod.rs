@@ -86,6 +86,11 @@ impl Services {
         BoxCloneSyncService::new(self.guard.layer(self.routes.clone()))
     }
 
+    /// Waits until no call is under way any more, also none whose client has left.
+    pub fn quiet(&self) -> impl Future<Output = ()> + use<> {
+        self.guard.quiet()
+    }
+
     /// Serves until `stop` resolves, and then until the calls that are under way are done.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         Server::builder()

@@ -4,8 +4,11 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use prost_reflect::{DynamicMessage, Value};
 
+use tonic::Status;
+use tonic_types::StatusExt;
+
 use super::problem::Problem;
-use crate::challenge;
+use crate::{challenge, wire::status::EXHAUSTED};
 
 const CHALLENGE_ID: &str = "challenge_id";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -14,8 +17,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SETS: &str = "countersign.v1.TwoFaService.LocalAuth";
 /// What takes the challenge from the cookie.
 const TAKE: [&str; 2] = ["countersign.v1.TwoFaService.Verify", "countersign.v1.TwoFaService.SendCode"];
+const SIGNS_OUT: &str = "countersign.v1.SessionService.EndSession";
 /// Whose success ends it.
-const END: [&str; 3] = [SETS, "countersign.v1.TwoFaService.Verify", "countersign.v1.SessionService.EndSession"];
+const END: [&str; 3] = [SETS, "countersign.v1.TwoFaService.Verify", SIGNS_OUT];
 
 /// The cookie.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +35,8 @@ pub enum Part {
     Absent,
     /// It came along.
     Along,
+    /// The request names the challenge that is in it.
+    Named,
     /// The challenge was taken from it.
     Decides,
 }
@@ -47,6 +53,10 @@ impl Cookie {
             return Ok(Part::Absent);
         };
         let is_named = message.get_field_by_name(CHALLENGE_ID).is_some_and(|id| id.as_str() != Some(""));
+        let is_same = message.get_field_by_name(CHALLENGE_ID).is_some_and(|id| id.as_str() == Some(&challenge_id));
+        if TAKE.contains(&rpc) && is_same {
+            return Ok(Part::Named);
+        }
         if !TAKE.contains(&rpc) || is_named || headers.contains_key(header::AUTHORIZATION) {
             return Ok(Part::Along);
         }
@@ -68,9 +78,14 @@ impl Cookie {
         }
     }
 
-    /// What a refusal does to the cookie: one whose challenge is not open any more goes.
-    pub fn after_refusal(self, part: Part, reason: &str) -> Option<HeaderValue> {
-        if part == Part::Decides && reason == "CHALLENGE_EXPIRED" { self.end() } else { None }
+    /// What a refusal does to the cookie: one whose challenge is not open any more goes, and so does that of whoever signs out
+    /// without being signed in.
+    pub fn after_refusal(self, rpc: &str, part: Part, refusal: &Status) -> Option<HeaderValue> {
+        let info = refusal.get_details_error_info()?;
+        let is_over = info.reason == "CHALLENGE_EXPIRED" || info.metadata.contains_key(EXHAUSTED);
+        let is_of_it = matches!(part, Part::Decides | Part::Named);
+        let signs_out = rpc == SIGNS_OUT && part != Part::Absent && info.reason == "UNAUTHENTICATED";
+        if (is_of_it && is_over) || signs_out { self.end() } else { None }
     }
 
     fn end(self) -> Option<HeaderValue> {
@@ -85,10 +100,12 @@ impl Cookie {
 
     /// The value. Two of the name are none: it cannot be told which is ours.
     fn find(self, headers: &HeaderMap) -> Option<String> {
-        let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-        let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let mut values = pairs.filter(|(name, value)| *name == self.name() && !value.is_empty());
-        let (_, value) = values.next()?;
+        // As bytes: what others have set need not be text.
+        let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+        let own = pairs.filter_map(|pair| pair.strip_prefix(self.name().as_bytes())?.strip_prefix(b"="));
+        let mut values = own.filter(|value| !value.is_empty());
+        let value = std::str::from_utf8(values.next()?).ok()?;
         values.next().is_none().then(|| value.to_owned())
     }
 }

@@ -8,22 +8,23 @@ use futures_util::stream;
 use http::{HeaderValue, Response, header};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
 use tonic::{Status, Streaming, body::Body};
 
-use super::{json, problem::Problem};
+use super::{json, problem::Problem, routes::Route};
 
 /// The longest silence.
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// The answer that such a stream is.
-pub fn response(messages: Streaming<Bytes>, descriptor: MessageDescriptor) -> Response<Body> {
+pub fn response(messages: Streaming<Bytes>, route: &Route) -> Response<Body> {
+    let (descriptor, field) = (route.rpc.output(), route.response_body.clone());
     let events = stream::unfold(Some(messages), move |messages| {
-        let descriptor = descriptor.clone();
+        let (descriptor, field) = (descriptor.clone(), field.clone());
         async move {
             let mut messages = messages?;
             let (event, messages) = match tokio::time::timeout(SILENCE, messages.message()).await {
-                Ok(Ok(Some(bytes))) => (message(descriptor, bytes), Some(messages)),
+                Ok(Ok(Some(bytes))) => (message(descriptor, field.as_ref(), bytes), Some(messages)),
                 Ok(Ok(None)) => return None,
                 Ok(Err(status)) => (error(&status), None),
                 Err(_) => (":\n\n".to_owned(), Some(messages)),
@@ -38,9 +39,9 @@ pub fn response(messages: Streaming<Bytes>, descriptor: MessageDescriptor) -> Re
     response
 }
 
-fn message(descriptor: MessageDescriptor, bytes: Bytes) -> String {
+fn message(descriptor: MessageDescriptor, field: Option<&FieldDescriptor>, bytes: Bytes) -> String {
     match DynamicMessage::decode(descriptor, bytes) {
-        Ok(message) => format!("data: {}\n\n", json::write(&message)),
+        Ok(message) => format!("data: {}\n\n", json::answer(&message, field)),
         Err(_) => error(&Status::internal("the stream holds something else")),
     }
 }

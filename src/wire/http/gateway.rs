@@ -29,10 +29,10 @@ pub type InProcess = BoxCloneSyncService<Request<Body>, Response<Body>, Infallib
 
 /// Bytes of a body.
 const BODY_BYTES: usize = 64 * 1024;
-/// Bytes of names and values of a request's headers.
+/// Bytes of a request's target, and of names and values of its headers.
 const HEADER_BYTES: usize = 16 * 1024;
 /// A body that takes longer to arrive is not waited for.
-const BODY_TIME: Duration = Duration::from_secs(10);
+const BODY_TIME: Duration = Duration::from_secs(5);
 /// What a call is told of a request; other headers are no business of it.
 const PASSED_ON: [HeaderName; 6] = [
     header::AUTHORIZATION,
@@ -74,16 +74,23 @@ impl Gateway {
         &self.routes
     }
 
-    /// Answers a request.
-    pub async fn answer<B>(&self, mut request: Request<B>, peer: SocketAddr) -> Response<Body>
+    /// Answers a request, by a page where `page` knows one.
+    pub async fn answer<B, P>(&self, mut request: Request<B>, peer: SocketAddr, page: P) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send,
+        P: FnOnce(&Request<B>) -> Option<Response<Body>> + Send,
     {
         let id = HeaderValue::from_str(&guard::request_id(request.headers(), self.clock.now()));
         if let Ok(id) = &id {
             request.headers_mut().insert(guard::REQUEST_ID, id.clone());
         }
-        let answered = self.try_answer(request, peer).await;
+        let answered = match normal(request) {
+            Ok(request) => match page(&request) {
+                Some(page) => Ok(page),
+                None => self.try_answer(request, peer).await,
+            },
+            Err(problem) => Err(problem),
+        };
         let mut response = answered.unwrap_or_else(Problem::into_response);
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Ok(id) = id {
@@ -96,10 +103,7 @@ impl Gateway {
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send,
     {
-        let (mut head, body) = request.into_parts();
-        if header_bytes(&head.headers) > HEADER_BYTES {
-            return Err(Problem::new("REQUEST_TOO_LARGE", "The headers are too large. Send fewer or smaller ones."));
-        }
+        let (head, body) = request.into_parts();
         let (route, values) = match self.routes.find(&head.method, head.uri.path()) {
             Found::Route(route, values) => (route, values),
             Found::OtherMethods(methods) => return Err(other_methods(methods.into_iter().collect())),
@@ -108,10 +112,6 @@ impl Gateway {
         let body = read(body, &head.headers).await?;
         let query = head.uri.query().unwrap_or_default();
         let mut message = request::message(route, &values, query, &body).map_err(Problem::invalid)?;
-        // HTTP/2 says it in the address.
-        if let Some(host) = head.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
-            head.headers.insert(header::HOST, host);
-        }
         let part = self.cookie.apply(route.rpc.full_name(), &head.headers, &mut message)?;
         let call = Called { route, part, was_shown: head.headers.contains_key(header::AUTHORIZATION) };
         let request = grpc_request(&head.headers, peer, &message);
@@ -147,12 +147,12 @@ impl Gateway {
         ready(&mut client).await;
         let answer = client.server_streaming(request, call.route.grpc_path.clone(), BytesCodec).await;
         let answer = answer.map_err(|status| self.refused(call, &status))?;
-        Ok(events::response(answer.into_inner(), call.route.rpc.output()))
+        Ok(events::response(answer.into_inner(), call.route))
     }
 
     fn refused(&self, call: &Called<'_>, status: &Status) -> Problem {
         let problem = Problem::of(status, call.was_shown);
-        let cookie = self.cookie.after_refusal(call.part, problem.reason());
+        let cookie = self.cookie.after_refusal(call.route.rpc.full_name(), call.part, status);
         match cookie.as_ref().and_then(|cookie| cookie.to_str().ok()) {
             Some(cookie) => problem.with(header::SET_COOKIE, cookie),
             None => problem,
@@ -174,6 +174,24 @@ async fn ready(client: &mut Grpc<InProcess>) {
     }
 }
 
+/// A request that is of one host and of a size that is taken, with its host among its headers.
+fn normal<B>(mut request: Request<B>) -> Result<Request<B>, Problem> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target + header_bytes(request.headers()) > HEADER_BYTES {
+        let text = "Path, query and headers are too large: at most 16 KiB are taken.";
+        return Err(Problem::new("REQUEST_TOO_LARGE", text));
+    }
+    // HTTP/2 says it in the address.
+    if let Some(host) = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts != 1 && request.version() != http::Version::HTTP_10 {
+        return Err(Problem::invalid(vec![Violation::new("host", "must be sent once (RFC 9112 section 3.2).")]));
+    }
+    Ok(request)
+}
+
 /// A path of ours that takes these methods alone.
 pub fn other_methods(methods: Vec<&str>) -> Problem {
     let allowed = methods.join(", ");
@@ -187,9 +205,13 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send,
 {
     const TOO_LARGE: &str = "The body is too large: at most 64 KiB are taken.";
-    let declared = headers.get(header::CONTENT_TYPE);
-    if declared.is_some_and(|declared| !is_json(declared)) {
+    let mut declared = headers.get_all(header::CONTENT_TYPE).iter();
+    let (declared, another) = (declared.next(), declared.next());
+    if declared.is_some_and(|declared| !is_json(declared)) || another.is_some() {
         return Err(not_json());
+    }
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
+        return Err(Problem::new("UNSUPPORTED_MEDIA_TYPE", "Bodies are taken as they are: send no content-encoding."));
     }
     if body.size_hint().lower() > BODY_BYTES as u64 {
         return Err(Problem::new("REQUEST_TOO_LARGE", TOO_LARGE));
@@ -231,11 +253,7 @@ fn grpc_request(headers: &HeaderMap, peer: SocketAddr, message: &DynamicMessage)
     request
 }
 
+/// JSON with a line's end: people read it on a terminal.
 fn text(route: &Route, message: &DynamicMessage) -> String {
-    let mut value = json::write(message);
-    if let Some(field) = &route.response_body {
-        value = value.get_mut(field.json_name()).map(serde_json::Value::take).unwrap_or_default();
-    }
-    // People read it on a terminal.
-    format!("{value}\n")
+    format!("{}\n", json::answer(message, route.response_body.as_ref()))
 }

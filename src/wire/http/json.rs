@@ -12,6 +12,9 @@ use serde_json::{Map, Value, error::Category};
 
 use super::problem::Violation;
 
+/// So many faults are told of one request.
+pub const VIOLATIONS: usize = 20;
+
 /// Reads a body. A text is never told back to its sender: it may be a password.
 pub fn read(bytes: &[u8]) -> Result<Value, Violation> {
     let read: Result<Strict, _> = serde_json::from_slice(bytes);
@@ -43,6 +46,15 @@ pub fn write(message: &DynamicMessage) -> Value {
     let options = SerializeOptions::new().skip_default_fields(true);
     let plain = message.serialize_with_options(serde_json::value::Serializer, &options).unwrap_or_default();
     complete(&message.descriptor(), plain)
+}
+
+/// What an answer is in JSON: the message, or one field of it.
+pub fn answer(message: &DynamicMessage, field: Option<&FieldDescriptor>) -> Value {
+    let mut value = write(message);
+    match field {
+        None => value,
+        Some(field) => value.get_mut(field.json_name()).map(Value::take).unwrap_or_default(),
+    }
 }
 
 /// Adds what is always there, and puts fields into the order of the proto files.
@@ -82,6 +94,9 @@ fn canonical(
 ) -> Map<String, Value> {
     let mut plain = Map::new();
     for (key, value) in object {
+        if violations.len() >= VIOLATIONS {
+            break;
+        }
         let field = descriptor.get_field_by_json_name(&key).or_else(|| descriptor.get_field_by_name(&key));
         let Some(field) = field else {
             violations.push(Violation::new(&join(path, &shortened(&key)), "is not a field of this call."));
@@ -184,7 +199,7 @@ fn join(path: &str, name: &str) -> String {
 }
 
 /// A key as it can be shown: not a whole message by itself.
-fn shortened(key: &str) -> String {
+pub fn shortened(key: &str) -> String {
     key.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(64).collect()
 }
 

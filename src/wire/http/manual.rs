@@ -28,6 +28,11 @@ const ALWAYS: [&str; 7] = [
 ];
 
 impl Manual {
+    /// Whether an rpc that is open to anyone takes a Bearer token all the same, as its comment says.
+    pub fn takes_bearer(&self, rpc: &MethodDescriptor) -> bool {
+        self.of_rpc(rpc).contains("or as Bearer token")
+    }
+
     /// Reads it.
     pub fn read(pool: &DescriptorPool) -> anyhow::Result<Self> {
         let mut comments = HashMap::new();
@@ -116,7 +121,8 @@ impl Manual {
 
 /// The first sentence, and the rest.
 pub fn sentences(comment: &str) -> (&str, &str) {
-    let end = comment.find(". ").or_else(|| comment.find(".\n")).map_or(comment.len(), |at| at + 1);
+    let ends = [comment.find(". "), comment.find(".\n")];
+    let end = ends.into_iter().flatten().min().map_or(comment.len(), |at| at + 1);
     let (first, rest) = comment.split_at(end);
     (first, rest.trim())
 }

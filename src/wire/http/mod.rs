@@ -8,6 +8,7 @@ mod json;
 mod manual;
 mod openapi;
 mod pages;
+mod places;
 mod problem;
 mod reasons;
 mod request;
@@ -18,5 +19,5 @@ mod template;
 
 pub use cookie::Cookie;
 pub use gateway::{Gateway, InProcess};
-pub use openapi::document;
+pub use openapi::{document, document_of};
 pub use server::Server;

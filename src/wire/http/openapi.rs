@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use serde_json::{Map, Value, json};
 
@@ -15,19 +15,33 @@ use super::{
 };
 use crate::wire::pb;
 
+/// The methods that OpenAPI has.
+const METHODS: [Method; 5] = [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH];
+
+/// The document of the rpcs in these descriptors.
+pub fn document_of(pool: &DescriptorPool) -> anyhow::Result<String> {
+    of_routes(&Routes::read(pool)?, &Manual::read(pool)?)
+}
+
 /// The document of this release.
 pub fn document() -> anyhow::Result<String> {
-    let pool = DescriptorPool::decode(pb::DESCRIPTORS)?;
-    of_routes(&Routes::read(&pool)?, &Manual::read(&pool)?)
+    document_of(&DescriptorPool::decode(pb::DESCRIPTORS)?)
 }
 
 /// The document of these routes.
 pub fn of_routes(routes: &Routes, manual: &Manual) -> anyhow::Result<String> {
     let mut schemas = Schemas::new(manual, routes.iter().map(|route| route.rpc.output()));
-    let (mut paths, mut tags) = (BTreeMap::<&str, Map<String, Value>>::new(), BTreeMap::new());
-    for route in routes.iter() {
-        let operation = operation(route, manual, &mut schemas);
-        paths.entry(route.template.text()).or_default().insert(route.method.as_str().to_lowercase(), operation);
+    let (mut paths, mut tags) = (BTreeMap::<String, Map<String, Value>>::new(), BTreeMap::new());
+    let mut told = BTreeMap::<String, usize>::new();
+    for route in routes.iter().filter(|route| METHODS.contains(&route.method)) {
+        let mut operation = operation(route, manual, &mut schemas);
+        let times = told.entry(route.rpc.full_name().to_owned()).or_default();
+        *times += 1;
+        if *times > 1 {
+            // A further path of an rpc.
+            operation["operationId"] = json!(format!("{}{times}", route.rpc.name()));
+        }
+        paths.entry(route.template.plain()).or_default().insert(route.method.as_str().to_lowercase(), operation);
         tags.insert(route.rpc.parent_service().name().to_owned(), manual.of_service(&route.rpc));
     }
     let mut components = schemas.into_components();
@@ -55,6 +69,13 @@ pub fn of_routes(routes: &Routes, manual: &Manual) -> anyhow::Result<String> {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An access token; for the enrolment of a first factor an enrolment token.",
+                },
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "countersign_challenge",
+                    "description": "The challenge of a sign-in, as LocalAuth sets it; over TLS (`http.secure_cookies`) \
+                                    `__Host-countersign_challenge`. Taken where the request names no challenge and shows no token.",
                 },
             },
         },
@@ -92,9 +113,9 @@ fn operation(route: &Route, manual: &Manual, schemas: &mut Schemas<'_>) -> Value
 fn security(manual: &Manual, rpc: &MethodDescriptor) -> Value {
     let callers = manual.callers(rpc);
     if callers.contains(&pb::Caller::Public) {
-        json!([])
+        if manual.takes_bearer(rpc) { json!([{}, { "bearer": [] }]) } else { json!([]) }
     } else if callers.contains(&pb::Caller::Challenge) {
-        json!([{}, { "bearer": [] }])
+        json!([{}, { "cookie": [] }, { "bearer": [] }])
     } else {
         json!([{ "bearer": [] }])
     }
@@ -110,7 +131,8 @@ fn parameters(route: &Route, schemas: &mut Schemas<'_>) -> Vec<Value> {
     };
     let mut parameters: Vec<_> = in_path.iter().map(|name| path_parameter(name)).collect();
     for field in route.rpc.input().fields() {
-        if !in_path.contains(&field.name()) && in_body.as_deref() != Some(field.name()) && !field.is_map() {
+        let is_nested = in_path.iter().any(|name| name.split('.').next() == Some(field.name()));
+        if !is_nested && in_body.as_deref() != Some(field.name()) && !field.is_map() {
             let mut schema = schemas.field(&field, Way::In);
             let description = schema["description"].take();
             schema.as_object_mut().map(|schema| schema.remove("description"));

@@ -104,11 +104,6 @@ impl Problem {
         self
     }
 
-    /// Its reason.
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-
     /// The body.
     pub fn json(&self) -> String {
         let body = Body9457 {

@@ -23,7 +23,10 @@ pub fn message(
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let is_known = matches!(route.body, Body::Nothing | Body::Field(_));
         let set = if is_known { set(&mut object, &input, &name, &value) } else { Err("is not taken from the query.") };
-        set.unwrap_or_else(|problem| violations.push(Violation::new(&name, problem)));
+        set.unwrap_or_else(|problem| violations.push(Violation::new(&json::shortened(&name), problem)));
+        if violations.len() >= json::VIOLATIONS {
+            break;
+        }
     }
     for (name, value) in path {
         let set = set(&mut object, &input, name, value);
@@ -62,13 +65,18 @@ fn set(
     if let Some(rest) = rest {
         let inner = field.kind();
         let inner = inner.as_message().filter(|_| !field.is_list() && !field.is_map()).ok_or(UNKNOWN)?;
-        let nested = object.entry(field.json_name()).or_insert_with(|| Value::Object(Map::new()));
+        let nested = object.entry(field.json_name()).or_insert(Value::Null);
+        if nested.is_null() {
+            *nested = Value::Object(Map::new());
+        }
         return set(nested.as_object_mut().ok_or("is given twice.")?, inner, rest, text);
     }
     let value = value(&field, text).ok_or("goes in the body, not in the query.")?;
     let names = [field.json_name(), field.name()];
     match names.iter().find(|name| object.contains_key(**name)).and_then(|name| object.get_mut(*name)) {
         Some(Value::Array(items)) if field.is_list() => items.push(value),
+        // Null is unset.
+        Some(unset @ Value::Null) => *unset = if field.is_list() { Value::Array(vec![value]) } else { value },
         Some(_) => return Err("is given twice."),
         None => {
             let value = if field.is_list() { Value::Array(vec![value]) } else { value };

@@ -65,6 +65,13 @@ impl Routes {
                 routes.push(route(&rpc, rule).with_context(|| format!("the option {OPTION} of {}", rpc.full_name()))?);
             }
         }
+        for (at, route) in routes.iter().enumerate() {
+            let is_same =
+                |other: &&Route| other.method == route.method && other.template.plain() == route.template.plain();
+            if let Some(other) = routes[..at].iter().find(is_same) {
+                bail!("{} and {} have the same path", other.rpc.full_name(), route.rpc.full_name());
+            }
+        }
         // Else a variable would swallow the verb of another route.
         routes.sort_by_key(|route| !route.template.has_verb());
         Ok(Self(routes))
@@ -144,7 +151,9 @@ fn pattern(rule: &DynamicMessage) -> anyhow::Result<(Method, String)> {
     }
     match rule.get_field_by_name("custom").map(std::borrow::Cow::into_owned) {
         Some(Value::Message(custom)) if rule.has_field_by_name("custom") => {
-            Ok((text(&custom, "kind").parse()?, text(&custom, "path")))
+            let kind = text(&custom, "kind");
+            ensure!(kind != "*", "a path for every method cannot be told from others");
+            Ok((kind.parse()?, text(&custom, "path")))
         }
         _ => bail!("it has no path"),
     }

@@ -56,6 +56,19 @@ impl Template {
         &self.text
     }
 
+    /// The template with bare variables, as OpenAPI has them.
+    pub fn plain(&self) -> String {
+        let mut text = String::new();
+        let mut rest = self.text.as_str();
+        while let Some((before, from)) = rest.split_once('{') {
+            let (variable, after) = from.split_once('}').unwrap_or((from, ""));
+            let name = variable.split('=').next().unwrap_or_default();
+            text.push_str(&format!("{before}{{{name}}}"));
+            rest = after;
+        }
+        text + rest
+    }
+
     /// Whether it ends in a verb: then it goes before one that would take the verb for a part of a variable.
     pub fn has_verb(&self) -> bool {
         self.verb.is_some()
