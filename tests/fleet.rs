@@ -12,6 +12,9 @@ mod losses;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "servers/peek.rs"]
 mod peek;
+#[allow(dead_code, reason = "the other suites use what this one does not")]
+#[path = "wire/provider.rs"]
+mod provider;
 #[path = "fleet/races.rs"]
 mod races;
 #[path = "fleet/replica.rs"]
@@ -21,3 +24,5 @@ mod replica;
 mod servers;
 #[path = "fleet/stories.rs"]
 mod stories;
+#[path = "fleet/texts.rs"]
+mod texts;

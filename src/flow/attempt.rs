@@ -95,6 +95,13 @@ impl Kit {
         self.attempt(handle.shelf(), taken, call)
     }
 
+    /// Looks at the challenge that a caller names, and takes no attempt: one that is exhausted is over.
+    pub(super) async fn look(&self, challenge_id: &str, call: &Call) -> Result<Attempt, Error> {
+        let handle = Handle::parse(HandleKind::Challenge, challenge_id).ok_or(Refusal::ChallengeExpired)?;
+        let seen = self.ephemeral.find(handle.shelf(), handle.hash(), call.now).await?;
+        self.attempt(handle.shelf(), seen.filter(|seen| seen.attempts_left > 0), call)
+    }
+
     /// Takes an attempt of the pending enrolment of one of these methods; refuses when several are pending.
     pub(super) async fn take_enrolment(&self, user: UserId, methods: &[Method], call: &Call) -> Result<Attempt, Error> {
         let shelf = challenge::shelf(&self.ring, user)?;

@@ -53,11 +53,14 @@ pub(super) struct Target<'a> {
 pub async fn send_code(kit: &Kit, caller: &Caller, challenge_id: &str, call: &Call) -> Result<Sent, Error> {
     let attempt = match (challenge_id, caller.user()) {
         ("", None) => return Err(Refusal::ChallengeExpired.into()),
-        ("", Some(user)) => kit.take_enrolment(user, &[Method::Phone], call).await?,
-        (challenge_id, _) => kit.take_attempt(challenge_id, call).await?,
+        ("", Some(user)) => {
+            let attempt = kit.take_enrolment(user, &[Method::Phone], call).await?;
+            // Asking for a code is no attempt.
+            kit.ephemeral.give_back(attempt.shelf, attempt.taken.hash).await?;
+            attempt
+        }
+        (challenge_id, _) => kit.look(challenge_id, call).await?,
     };
-    // Asking for a code is no attempt.
-    kit.ephemeral.give_back(attempt.shelf, attempt.taken.hash).await?;
     challenge::admit(&attempt.challenge, caller)?;
     if is_over(kit, &attempt).await? {
         return Err(Refusal::ChallengeExpired.into());
