@@ -210,6 +210,55 @@ fn commands_that_need_no_data_make_none() {
 }
 
 #[test]
+fn text_messages_that_cannot_be_sent_as_configured_stop_the_start() {
+    let place = Place::new();
+    let all = [
+        "serve",
+        "--set",
+        "sms.provider=twilio",
+        "--set",
+        "sms.fallback=http",
+        "--set",
+        "sms.allowed_countries=GR,UK",
+        "--set",
+        "sms.twilio.base_url=ftp://x",
+        "--set",
+        "sms.origin_host=https://login.example.com/",
+        "--set",
+        "sms.locale=xx",
+        "--set",
+        "sms.daily_budget=0",
+        "--set",
+        "sms.http.method=BREW",
+    ];
+    let parts = [
+        "sms.twilio.base_url (from a flag (--set)): must be an http or https address",
+        "sms.twilio.account_sid (from the built-in default): must not be empty",
+        "sms.twilio.auth_token (from the built-in default): must not be empty",
+        "sms.http.url (from the built-in default): must not be empty",
+        "sms.http.method (from a flag (--set)): must be GET, POST or PUT",
+        "sms.allowed_countries (from a flag (--set)): \"UK\" is no ISO code of a country",
+        "sms.origin_host (from a flag (--set)): must be a host alone",
+        "sms.locale (from a flag (--set)): must be one of de, el, en",
+        "sms.daily_budget (from a flag (--set)): must be a number from 1",
+    ];
+    fails(&place, &all, &[], &parts);
+    let kannel = ["--set", "sms.kannel.user=u", "--set", "sms.kannel.password=hunter2", "--set", "sms.kannel.from=f"];
+    let provider = ["serve", "--set", "sms.provider=kannel"];
+    fails(&place, &[&provider[..], &kannel[..]].concat(), &[], &["sms.allowed_countries", "must name the countries"]);
+    fails(&place, &["serve", "--set", "sms.provider=console"], &[], &["sms.provider", "for serve --dev alone"]);
+    fails(&place, &["serve", "--set", "sms.provider=carrier"], &[], &["must be twilio, http or kannel"]);
+    fails(&place, &["serve", "--set", "sms.fallback=kannel"], &[], &["sms.fallback", "needs sms.provider"]);
+    let check = place.run(
+        &[&["config", "check", "--set", "sms.provider=kannel", "--set", "sms.allowed_countries=GR"], &kannel[..]]
+            .concat(),
+    );
+    assert!(check.status.success() && !text(&check.stdout).contains("hunter2"), "{}", text(&check.stderr));
+    assert!(text(&place.run(&["sms", "status"]).stdout).contains("sms.provider is not set"));
+    assert_eq!(place.files(), Vec::<String>::new());
+}
+
+#[test]
 fn a_secret_may_come_from_a_file() {
     let place = Place::new();
     fs::write(place.path("url"), "sqlite:elsewhere/own.db\n").unwrap();

@@ -1,6 +1,13 @@
 //! What must not be found: in the data directory, and in the log at its finest level.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    path::Path,
+    sync::mpsc,
+    thread,
+};
 
 use base64::{
     Engine,
@@ -120,6 +127,64 @@ fn nothing_lies_in(data: &Path, log: &Path, secrets: &[(&str, Vec<u8>)]) {
             assert!(found.is_none(), "{name} lies in {}", found.unwrap().0);
         }
     }
+}
+
+/// A gateway for text messages that takes each, and hands on what it was asked.
+fn gateway() -> (u16, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, asked) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = String::new();
+            BufReader::new(&stream).read_line(&mut head).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            // Nobody listens when the test is over.
+            let _ = sender.send(head);
+        }
+    });
+    (port, asked)
+}
+
+#[test]
+fn no_number_and_no_code_that_is_sent_lies_in_the_log_or_the_data() {
+    const NUMBER: &str = "+306912345678";
+    let place = Place::new();
+    let new = ["user", "add", "--email", "alice@example.com", "--phone", NUMBER];
+    assert!(place.run_with_input(&new, &format!("{PASSWORD}\n")).status.success());
+    let (port, asked) = gateway();
+    let url = format!("sms.http.url=http://127.0.0.1:{port}/send?key=hunter2hunter2&to={{to}}&text={{text}}");
+    let sets =
+        ["sms.provider=http", "sms.http.method=GET", "sms.allowed_countries=GR", &url, "telemetry.log_level=trace"];
+    let args: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
+    let service = place.serve(&args);
+    let code_of = |head: String| head.split("text=").nth(1).unwrap()[..6].to_owned();
+    let credentials = json!({"email": "alice@example.com", "password": PASSWORD});
+    let token = service.call("TwoFaService/LocalAuth", "", &credentials).unwrap()["accessToken"].clone();
+    let token = token.as_str().unwrap();
+    let enabled = service.call("TwoFaService/Enable", token, &json!({"method": "METHOD_PHONE"})).unwrap();
+    assert_eq!(enabled["maskedPhoneNumber"], "+**********78");
+    let first = asked.recv().unwrap();
+    assert!(first.contains("key=hunter2hunter2&to=%2B306912345678"), "{first}");
+    let first = code_of(first);
+    service.call("TwoFaService/Verify", token, &json!({"code": first})).unwrap();
+    let challenge = service.call("TwoFaService/LocalAuth", "", &credentials).unwrap();
+    let second = code_of(asked.recv().unwrap());
+    let refused = json!({"method": "METHOD_PHONE", "phoneNumber": "+12025550123"});
+    let told = service.call("TwoFaService/Enable", token, &refused).unwrap_err();
+    assert!(!told.contains("2025550123"), "an error repeats no number: {told}");
+    let answer = json!({"challengeId": challenge["challengeId"], "code": second});
+    service.call("TwoFaService/Verify", "", &answer).unwrap();
+    let (log, data) = (service.log.clone(), place.path("countersign-data"));
+    service.terminate();
+    let words = [NUMBER, "306912345678", "2025550123", "hunter2hunter2"]
+        .map(|word| ("number or key", word.as_bytes().to_vec()));
+    nothing_lies_in(&data, &log, &words);
+    // Six digits may be a part of many a number: what stands alone counts.
+    let text = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
+    let mut numbers = text.split(|c: char| !c.is_ascii_alphanumeric());
+    assert!(!numbers.any(|word| word == first || word == second), "a code lies in the log");
 }
 
 #[test]

@@ -46,6 +46,29 @@ fn a_demo_user_enrols_by_the_qr_code_and_signs_in_with_a_code_of_oathtool() {
 }
 
 #[test]
+fn a_demo_user_reads_codes_by_text_message_on_the_terminal() {
+    let place = Place::new();
+    let service = place.serve(&["--dev"]);
+    let credentials = json!({"email": "user@example.com", "password": demo_password(&service, "user@example.com")});
+    let token = field(&service.call("TwoFaService/LocalAuth", "", &credentials).unwrap(), "accessToken");
+    let request = json!({"method": "METHOD_PHONE", "phoneNumber": "+12025550123"});
+    service.call("TwoFaService/Enable", &token, &request).unwrap();
+    let code = || {
+        let out = fs::read_to_string(&service.out).unwrap();
+        let message = out.rsplit("Text message to +12025550123:").next().unwrap().to_owned();
+        message.split_once("| ").unwrap().1[..6].to_owned()
+    };
+    let first = code();
+    service.call("TwoFaService/Verify", &token, &json!({"code": first})).unwrap();
+    let challenge = service.call("TwoFaService/LocalAuth", "", &credentials).unwrap();
+    assert_eq!(challenge["maskedPhoneNumber"], "+*********23");
+    let answer = json!({"challengeId": challenge["challengeId"], "code": code()});
+    assert_eq!(service.call("TwoFaService/Verify", "", &answer).unwrap()["purpose"], "PURPOSE_LOGIN");
+    let log = fs::read_to_string(&service.log).unwrap();
+    assert!(!log.contains("2025550123") && !log.contains(&first), "{log}");
+}
+
+#[test]
 fn the_demo_accounts_keep_their_passwords_and_the_admin_signs_in_too() {
     let place = Place::new();
     let service = place.serve(&["--dev"]);
