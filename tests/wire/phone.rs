@@ -268,3 +268,14 @@ async fn codes_are_of_every_kind() {
         "{codes:?}"
     );
 }
+
+#[tokio::test]
+async fn the_number_that_was_confirmed_is_the_account_s_from_then_on() {
+    let (world, provider) = world().await;
+    let token = enrol(&world, &provider, ALICE, NUMBER).await.access_token;
+    world.disable(&token, pb::DisableRequest::default()).await.unwrap();
+    let token = world.sign_in(ALICE).await.access_token;
+    let enabled = enable(&world, &token, "").await.unwrap();
+    assert_eq!(enabled.masked_phone_number, "+**********78");
+    assert_eq!(provider.messages().last().unwrap().to, NUMBER);
+}

@@ -28,6 +28,8 @@ pub enum Manner {
     Redirects,
     /// It says nothing for half a minute.
     Hangs,
+    /// It takes the message and hangs up.
+    Breaks,
     /// It takes the message, and its body never ends.
     Drips,
 }
@@ -115,10 +117,7 @@ async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
 
 type Body = http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>;
 
-async fn answer(
-    request: Request<Incoming>,
-    state: Arc<Mutex<State>>,
-) -> Result<Response<Body>, std::convert::Infallible> {
+async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> std::io::Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let query = head.uri.query().unwrap_or_default().to_owned();
@@ -149,6 +148,7 @@ async fn answer(
             response.headers_mut().insert(header::LOCATION, "/elsewhere".parse().unwrap());
         }
         Manner::Hangs => tokio::time::sleep(Duration::from_secs(30)).await,
+        Manner::Breaks => return Err(std::io::Error::other("hung up")),
         Manner::Drips => {
             *response.body_mut() = http_body_util::StreamBody::new(futures_util::stream::pending()).boxed();
         }

@@ -77,6 +77,9 @@ async fn the_fallback_is_asked_after_a_refusal_and_never_after_a_silence() {
     first.answers(Manner::Hangs);
     world.challenge(ALICE).await;
     assert_eq!((first.count(), second.count()), (2, 1), "the first may have sent it");
+    first.answers(Manner::Breaks);
+    world.challenge(ALICE).await;
+    assert_eq!((first.count(), second.count()), (3, 1), "and so it may have when it hangs up");
 }
 
 #[tokio::test]
