@@ -169,19 +169,15 @@ impl App {
         self.stop.send_replace(true);
         let drained = timeout(DRAIN, async {
             while self.servers.join_next().await.is_some() {}
-            // And those whose clients have left.
+            // And those whose clients have left, and the messages that they have left behind.
             self.quiet.await;
+            self.stop_delivery.send_replace(true);
+            while self.delivery.join_next().await.is_some() {}
         });
         let drained = drained.await;
         if drained.is_err() {
             tracing::warn!(seconds = DRAIN.as_secs(), "calls were still under way; they are cut off");
             self.servers.shutdown().await;
-        }
-        // Messages that calls have left behind.
-        self.stop_delivery.send_replace(true);
-        let delivered = timeout(CLOSE, async { while self.delivery.join_next().await.is_some() {} }).await;
-        if delivered.is_err() {
-            tracing::warn!("text messages were still under way; they are cut off");
             self.delivery.shutdown().await;
         }
         // Everything that was counted, the present minute included.

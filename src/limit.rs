@@ -47,8 +47,14 @@ pub const SMS_UNANSWERED: [Window; 2] = [Window { capacity: 5, span: HOUR }, Win
 /// Text messages to an account in all.
 pub const SMS_OF_ACCOUNT: Window = Window { capacity: 30, span: DAY };
 
-/// Text messages to a number, whosever it is.
+/// Text messages that an account asks for, also those that nobody takes.
+pub const SMS_ASKED_FOR: Window = Window { capacity: 20, span: HOUR };
+
+/// Text messages to a number, by whoever has confirmed it.
 pub const SMS_TO_NUMBER: Window = Window { capacity: 5, span: HOUR };
+
+/// Text messages to a number that somebody is about to confirm: whoever that is, its owner's stay.
+pub const SMS_TO_NEW_NUMBER: Window = Window { capacity: 5, span: HOUR };
 
 /// Text messages to numbers that begin alike.
 pub const SMS_TO_PREFIX: Window = Window { capacity: 20, span: Duration::from_secs(60) };

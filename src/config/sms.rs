@@ -189,8 +189,19 @@ impl Layers {
             }
         }
         let body = Sealed(Secret::new(self.text("sms.http.body")));
-        if ![url.expose(), body.expose()].iter().any(|template| template.contains("{to}")) {
+        let holds = |place: &str| [url.expose(), body.expose()].iter().any(|template| template.contains(place));
+        if !holds("{to}") || !holds("{text}") {
             self.complain("sms.http.body", "must hold {to} and {text}, or sms.http.url must");
+        }
+        let is_name =
+            |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let is_value =
+            |value: &str| value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') && !value.contains("{text}");
+        if headers.iter().any(|(name, value)| !is_name(name) || !is_value(value.expose())) {
+            self.complain(
+                "sms.http.headers",
+                "must be lines such as Authorization: Bearer …, in ASCII and without {text}",
+            );
         }
         HttpGateway { method, url, headers, body }
     }
@@ -213,8 +224,9 @@ impl Layers {
 
     fn url(&mut self, key: &str) -> String {
         let text = self.text(key);
-        if !Url::parse(&text).is_ok_and(|url| is_http(&url)) {
-            self.complain(key, "must be an http or https address");
+        let is_plain = |url: &Url| is_http(url) && url.username().is_empty() && url.password().is_none();
+        if !Url::parse(&text).is_ok_and(|url| is_plain(&url)) {
+            self.complain(key, "must be an http or https address without a user in it");
         }
         text.trim_end_matches('/').to_owned()
     }

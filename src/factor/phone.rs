@@ -93,9 +93,12 @@ mod tests {
     fn judge(number: &str, answered: u8, sent_to: Option<&str>, seconds: i64) -> Option<Verdict> {
         let number = PhoneNumber::from_e164(number)?;
         let sent = match sent_to {
-            Some(to) => {
-                Some(SentCode { hash: [7; 32], number: PhoneNumber::from_e164(to)?.fingerprint(), end_time: NOW })
-            }
+            Some(to) => Some(SentCode {
+                hash: [7; 32],
+                number: PhoneNumber::from_e164(to)?.fingerprint(),
+                end_time: NOW,
+                windows: [NOW; 2],
+            }),
             None => None,
         };
         let answer = Answer { input: Secret::new(String::new()), hash: Some([answered; 32]), sent };

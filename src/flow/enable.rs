@@ -91,7 +91,12 @@ pub async fn enable(kit: &Kit, caller: &Caller, request: EnableRequest, call: &C
             Opener::EnrolmentToken(_) => None,
         };
         let (shelf, hash) = (handle.shelf(), handle.hash());
-        let sent = send(kit, &Target { shelf, hash, end_time, user, session, phone: &data }, call).await?;
+        let sent = send(
+            kit,
+            &Target { shelf, hash, end_time, user, session, phone: &data, key: FailureKey::Enrolment(method) },
+            call,
+        )
+        .await?;
         return Ok(Enabled { method, handle, shown: Shown::Phone(sent), end_time });
     }
     let holder = Holder { issuer: &kit.service_name, account: account.email.typed(), digits: settings.totp_digits };

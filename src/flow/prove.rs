@@ -95,9 +95,10 @@ async fn judge(
             tx.clear_failures(user, key).await?;
             if method == Method::Phone
                 && let Some(attempt) = attempt
+                && let Some(sent) = &attempt.sent
             {
                 let number = phone::number(&factor.data)?;
-                Tolls::of(kit, user, &attempt.taken.hash, &number)?.answered(&tx).await?;
+                Tolls::of(kit, user, &attempt.taken.hash, &number, false)?.answered(&tx, sent.windows).await?;
             }
             Ok(Proven { tx, account, factors, method })
         }

@@ -9,7 +9,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 pub use delivery::{Letters, Outbox, deliver};
 
-pub(super) use tolls::{Tolls, budget_hash};
+pub(super) use tolls::{Tolls, budget_hash, owner};
 
 use self::{delivery::Letter, tolls::Payer};
 use super::{Call, Kit, OpenChallenge, again::again, prove::is_over};
@@ -19,7 +19,10 @@ use crate::{
     ephemeral::{EntryHash, Shelf},
     error::{Error, Refusal},
     factor::phone,
-    model::{Caller, EnrolledFactor, FactorData, Method, Offer, Opener, SentCode, SessionId, Subject, UserId},
+    limit,
+    model::{
+        Caller, EnrolledFactor, FactorData, FailureKey, Method, Offer, Opener, SentCode, SessionId, Subject, UserId,
+    },
     sms::Outcome,
     swap::Swap,
 };
@@ -28,6 +31,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(4);
 /// A sign-in does not wait so long: the message goes on without it.
 const SIGN_IN_PATIENCE: Duration = Duration::from_secs(2);
+
+const ENROLLED: FailureKey = FailureKey::Method(Method::Phone);
+const ENROLMENT: FailureKey = FailureKey::Enrolment(Method::Phone);
 
 /// A code that was sent.
 pub struct Sent {
@@ -47,6 +53,8 @@ pub(super) struct Target<'a> {
     pub(super) user: UserId,
     pub(super) session: Option<SessionId>,
     pub(super) phone: &'a FactorData,
+    /// What wrong codes are counted under: an enrolled phone's, or that of one which is to be.
+    pub(super) key: FailureKey,
 }
 
 /// Sends a code for a challenge that a caller names, or for their pending enrolment of a phone.
@@ -83,14 +91,9 @@ pub async fn send_code(kit: &Kit, caller: &Caller, challenge_id: &str, call: &Ca
         Subject::Enrolment(_) | Subject::EnrolmentToken => (None, None),
     };
     let phone = phone.ok_or(Refusal::TwoFaNotEnabled)?;
-    let target = Target {
-        shelf: attempt.shelf,
-        hash: attempt.taken.hash,
-        end_time: attempt.taken.end_time,
-        user,
-        session,
-        phone,
-    };
+    let key = if matches!(attempt.challenge.subject, Subject::Enrolment(_)) { ENROLMENT } else { ENROLLED };
+    let (hash, end_time) = (attempt.taken.hash, attempt.taken.end_time);
+    let target = Target { shelf: attempt.shelf, hash, end_time, user, session, phone, key };
     send(kit, &target, call).await
 }
 
@@ -124,7 +127,7 @@ pub(super) async fn send_at_once(
         return;
     };
     let (shelf, hash) = (challenge.handle.shelf(), challenge.handle.hash());
-    let target = Target { shelf, hash, end_time: challenge.end_time, user, session, phone };
+    let target = Target { shelf, hash, end_time: challenge.end_time, user, session, phone, key: ENROLLED };
     let dispatched = dispatch(kit, &target, call).await;
     match dispatched {
         Ok((sent, outcome)) => match timeout(SIGN_IN_PATIENCE, outcome).await {
@@ -141,26 +144,39 @@ pub(super) async fn send_at_once(
 async fn dispatch(kit: &Kit, target: &Target<'_>, call: &Call) -> Result<(Sent, oneshot::Receiver<Outcome>), Error> {
     let number = phone::number(target.phone)?;
     let sms = kit.sms.as_ref().filter(|sms| sms.serves_number(&number)).ok_or(Refusal::SmsNotConfigured)?;
-    let tolls = Tolls::of(kit, target.user, &target.hash, &number)?;
-    let payer = || Payer { user: target.user, session: target.session, challenge_end: target.end_time };
-    again(|| tolls.pay(kit, sms, payer(), call)).await?;
-
-    let code = phone::new_code(target.phone)?;
-    let end_time = call.now.plus(kit.settings().sms_code_life).min(target.end_time);
-    let hash = challenge::code_hash(&kit.ring, &target.hash, code.expose())?;
-    let beside = SentCode { hash, number: number.fingerprint(), end_time };
-    let sealed = challenge::seal_code(&kit.ring, &target.shelf, &target.hash, &beside)?;
-    let saved = kit.ephemeral.save_code(target.shelf, target.hash, &sealed, call.now).await;
-    if !matches!(saved, Ok(Swap::Done)) {
-        tolls.refund(kit).await?;
-        return Err(saved.err().unwrap_or_else(|| Refusal::ChallengeExpired.into()));
+    // A code that would not be judged is not sent.
+    let locked_until = kit.store.locked_until(target.user, target.key).await?.filter(|until| *until > call.now);
+    if let Some(until) = locked_until {
+        return Err(Refusal::RateLimited { retry_after: limit::wait(until, call.now) }.into());
     }
-    let sent = Sent { masked_number: number.masked(), end_time, next_time: tolls.next(kit, target.end_time).await? };
+    let code = phone::new_code(target.phone)?;
+    let hash = challenge::code_hash(&kit.ring, &target.hash, code.expose())?;
+    let end_time = call.now.plus(kit.settings().sms_code_life).min(target.end_time);
+    let tolls = Tolls::of(kit, target.user, &target.hash, &number, matches!(target.key, FailureKey::Enrolment(_)))?;
+    let payer =
+        Payer { user: target.user, session: target.session, challenge_end: target.end_time, origin: &call.origin };
+    let paid = again(|| tolls.pay(kit, sms, payer, call)).await?;
+    let windows = tolls.unanswered_windows(&paid);
+    let beside = SentCode { hash, number: number.fingerprint(), end_time, windows };
+    if let Err(error) = put_beside(kit, target, &beside, call).await {
+        tolls.refund(kit, &paid).await?;
+        return Err(error);
+    }
+    let next_time = tolls.next(&paid, target.end_time);
+    let sent = Sent { masked_number: number.masked(), end_time, next_time };
     let (answer, outcome) = oneshot::channel();
-    if let Err(letter) = kit.outbox.put(Letter { to: number, code, tolls, answer }) {
+    if let Err(letter) = kit.outbox.put(Letter { to: number, code, tolls, paid, answer }) {
         tracing::warn!("too many text messages are under way; one was not sent");
-        letter.tolls.refund(kit).await?;
+        letter.tolls.refund(kit, &letter.paid).await?;
         return Err(Refusal::SmsDeliveryFailed.into());
     }
     Ok((sent, outcome))
+}
+
+async fn put_beside(kit: &Kit, target: &Target<'_>, code: &SentCode, call: &Call) -> Result<(), Error> {
+    let sealed = challenge::seal_code(&kit.ring, &target.shelf, &target.hash, code)?;
+    match kit.ephemeral.save_code(target.shelf, target.hash, &sealed, call.now).await? {
+        Swap::Done => Ok(()),
+        Swap::Stale => Err(Refusal::ChallengeExpired.into()),
+    }
 }

@@ -1,6 +1,6 @@
 //! Ends the waits of an account, by its operator.
 
-use super::{Call, again::again, local_auth::owner};
+use super::{Call, again::again, local_auth::owner, send_code};
 use crate::{
     error::Error,
     model::{Account, Event, EventKind, FailureKey, Method},
@@ -8,7 +8,7 @@ use crate::{
     store::Store,
 };
 
-/// Sets back every count of wrong codes and wrong passwords of an account.
+/// Sets back every count of wrong codes, wrong passwords and text messages of an account.
 pub async fn unlock_user(store: &Store, ring: &KeyRing, account: &Account, call: &Call) -> Result<(), Error> {
     again(|| unlock_once(store, ring, account, call)).await
 }
@@ -20,6 +20,7 @@ async fn unlock_once(store: &Store, ring: &KeyRing, account: &Account, call: &Ca
         tx.clear_failures(account.id, FailureKey::Enrolment(method)).await?;
     }
     tx.clear_buckets_of(&owner(ring, &account.email)?).await?;
+    tx.clear_buckets_of(&send_code::owner(ring, account.id)?).await?;
     tx.record(&Event::of(EventKind::UserUnlocked, account.id, &call.origin), call.now).await?;
     tx.commit().await
 }

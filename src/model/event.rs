@@ -15,6 +15,8 @@ pub enum EventKind {
     ChallengeCreated,
     /// A code was sent by text message.
     CodeSent,
+    /// A code that was to be sent was taken by nobody.
+    CodeNotSent,
     /// A code in a call was right.
     CodeSuccess,
     /// A code was wrong.
@@ -62,6 +64,7 @@ impl EventKind {
             Self::LoginFail => "authn_login_fail",
             Self::ChallengeCreated => "authn_challenge_created",
             Self::CodeSent => "authn_code_sent",
+            Self::CodeNotSent => "authn_code_not_sent",
             Self::CodeSuccess => "authn_code_success",
             Self::CodeFail => "authn_code_fail",
             Self::Replay => "replay",

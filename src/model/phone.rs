@@ -33,9 +33,10 @@ impl PhoneNumber {
         format!("+{}{shown}", "*".repeat(hidden.len().saturating_sub(1)))
     }
 
-    /// What it has in common with its neighbours: the first seven digits.
+    /// What it has in common with its neighbours: the first seven digits, and never the last four.
     pub fn prefix(&self) -> &str {
-        self.expose().get(1..=PREFIX_DIGITS).unwrap_or_default()
+        let digits = (self.expose().len() - 1).saturating_sub(4).min(PREFIX_DIGITS);
+        self.expose().get(1..=digits).unwrap_or_default()
     }
 
     /// The hash that stands for it in a sealed place.
@@ -59,6 +60,8 @@ pub struct SentCode {
     pub number: [u8; 32],
     /// When it ends.
     pub end_time: Timestamp,
+    /// When the windows end in which its message counts as not answered.
+    pub windows: [Timestamp; 2],
 }
 
 #[cfg(test)]
@@ -90,5 +93,7 @@ mod tests {
         let number = PhoneNumber::from_e164("+306912345678");
         assert_eq!(number.as_ref().map(PhoneNumber::masked).as_deref(), Some("+**********78"));
         assert_eq!(number.as_ref().map(PhoneNumber::prefix), Some("3069123"));
+        let short = PhoneNumber::from_e164("+298211234");
+        assert_eq!(short.as_ref().map(PhoneNumber::prefix), Some("29821"), "a short one is not told by it");
     }
 }

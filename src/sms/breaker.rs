@@ -32,7 +32,7 @@ impl Breaker {
 
     /// A refusal of one message says nothing of the next one, unless it is the provider that is ill.
     pub(super) fn failed(&self, failure: Failure, now: Timestamp) {
-        if matches!(failure, Failure::Refused(..500)) {
+        if matches!(failure, Failure::Refused(status) if status < 500 && ![401, 403, 429].contains(&status)) {
             return;
         }
         if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= TOO_MANY {

@@ -8,8 +8,9 @@ use reqwest::{Client, RequestBuilder, redirect::Policy};
 
 use super::Failure;
 
-const CONNECT: Duration = Duration::from_secs(2);
-const ANSWER: Duration = Duration::from_secs(4);
+/// Twice this and the answer of the next provider fit into the patience of a message.
+const CONNECT: Duration = Duration::from_millis(600);
+const ANSWER: Duration = Duration::from_millis(2500);
 
 /// A client.
 pub(super) fn client() -> anyhow::Result<Client> {
@@ -26,7 +27,11 @@ pub(super) fn client() -> anyhow::Result<Client> {
 pub(super) async fn send(request: RequestBuilder) -> Result<(), Failure> {
     match request.send().await {
         Ok(response) if response.status().is_success() => Ok(()),
-        Ok(response) => Err(Failure::Refused(response.status().as_u16())),
+        Ok(response) => Err(match response.status().as_u16() {
+            // It was not in time, or something between us and the provider did not wait: the provider may have the message.
+            status @ (408 | 425 | 500 | 502 | 504..) => Failure::Doubtful(status),
+            status => Failure::Refused(status),
+        }),
         // The fault itself may name the address with what stands in it.
         Err(fault) if fault.is_connect() || fault.is_builder() => Err(Failure::Unreached),
         Err(_) => Err(Failure::Unknown),

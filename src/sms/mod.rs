@@ -9,7 +9,10 @@ mod number;
 mod text;
 mod twilio;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use phonenumber::country;
@@ -25,7 +28,7 @@ use crate::{
 pub use number::{Problem, parse};
 
 /// A message is given up when nobody has taken it by then: a call has 5 s.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_millis(3800);
 
 /// Who sends text messages. A new provider is a file with this, and its lines in `sender` and in the configuration.
 #[async_trait]
@@ -44,6 +47,8 @@ pub enum Failure {
     Unreached,
     /// The provider has refused it, with this status.
     Refused(u16),
+    /// An answer with this status, after which the message may have been sent all the same.
+    Doubtful(u16),
     /// The provider has not answered in time: it may have sent the message.
     Unknown,
 }
@@ -105,8 +110,9 @@ impl Sms {
     /// Sends a code. The next provider is asked after a refusal, and never after a silence: the first may have sent it.
     pub async fn send_code(&self, to: &PhoneNumber, code: &Secret<String>, now: Timestamp) -> Outcome {
         let text = self.words.code(code);
+        let asked = AtomicUsize::new(0);
         let sending = async {
-            for (sender, breaker) in &self.senders {
+            for (at, (sender, breaker)) in self.senders.iter().enumerate() {
                 if !breaker.lets_through(now) {
                     tracing::warn!(
                         provider = sender.name(),
@@ -114,6 +120,7 @@ impl Sms {
                     );
                     continue;
                 }
+                asked.store(at, Ordering::Relaxed);
                 match hand_over(sender.as_ref(), to, &text).await {
                     Ok(()) => {
                         breaker.succeeded();
@@ -122,7 +129,7 @@ impl Sms {
                     Err(failure) => {
                         breaker.failed(failure, now);
                         tracing::warn!(provider = sender.name(), ?failure, "a text message was not handed over");
-                        if failure == Failure::Unknown {
+                        if matches!(failure, Failure::Doubtful(_) | Failure::Unknown) {
                             return Outcome::Unknown;
                         }
                     }
@@ -130,7 +137,16 @@ impl Sms {
             }
             Outcome::Refused
         };
-        tokio::time::timeout(PATIENCE, sending).await.unwrap_or(Outcome::Unknown)
+        match tokio::time::timeout(PATIENCE, sending).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                if let Some((sender, breaker)) = self.senders.get(asked.load(Ordering::Relaxed)) {
+                    breaker.failed(Failure::Unknown, now);
+                    tracing::warn!(provider = sender.name(), "a text message was not handed over in time");
+                }
+                Outcome::Unknown
+            }
+        }
     }
 }
 
@@ -149,4 +165,64 @@ fn sender(provider: &Provider) -> anyhow::Result<Box<dyn SmsSender>> {
         Provider::Http(gateway) => Box::new(gateway::Gateway::new(gateway)?),
         Provider::Kannel(kannel) => Box::new(kannel::Kannel::new(kannel)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    /// Takes so long for each message, and then answers so.
+    struct Slow(Duration, Result<(), Failure>, Arc<AtomicUsize>);
+
+    #[async_trait]
+    impl SmsSender for Slow {
+        fn name(&self) -> &'static str {
+            "slow"
+        }
+
+        async fn send(&self, _: &PhoneNumber, _: &Secret<String>) -> Result<(), Failure> {
+            self.2.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(self.0).await;
+            self.1
+        }
+    }
+
+    /// What comes of messages, and how often each of two providers was asked.
+    async fn outcomes(first: (u64, Result<(), Failure>), messages: usize) -> Option<(Vec<Outcome>, [usize; 2])> {
+        let counts = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+        let slow = Slow(Duration::from_millis(first.0), first.1, Arc::clone(&counts[0]));
+        let good = Slow(Duration::ZERO, Ok(()), Arc::clone(&counts[1]));
+        let sms = Sms {
+            senders: vec![(Box::new(slow), Breaker::default()), (Box::new(good), Breaker::default())],
+            countries: Vec::new(),
+            daily_budget: 1,
+            words: text::Words::new("en", "Example", ""),
+        };
+        let (to, code) = (PhoneNumber::from_e164("+306912345678")?, Secret::new("123456".to_owned()));
+        let mut outcomes = Vec::new();
+        for _ in 0..messages {
+            outcomes.push(sms.send_code(&to, &code, NOW).await);
+        }
+        Some((outcomes, counts.map(|count| count.load(Ordering::Relaxed))))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_cannot_be_reached_is_tried_twice_and_then_the_next() {
+        let unreached = outcomes((600, Err(Failure::Unreached)), 6).await;
+        assert_eq!(unreached, Some((vec![Outcome::Taken; 6], [10, 6])), "after five it is left alone");
+        assert_eq!(outcomes((0, Err(Failure::Refused(400))), 6).await, Some((vec![Outcome::Taken; 6], [6, 6])));
+        assert_eq!(outcomes((0, Err(Failure::Refused(429))), 6).await, Some((vec![Outcome::Taken; 6], [5, 6])));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_may_have_sent_it_is_the_last_that_is_asked_and_learned_from() {
+        let five_and_one = [vec![Outcome::Unknown; 5], vec![Outcome::Taken]].concat();
+        for (millis, answer) in [(0, Err(Failure::Unknown)), (0, Err(Failure::Doubtful(504))), (60_000, Ok(()))] {
+            assert_eq!(outcomes((millis, answer), 6).await, Some((five_and_one.clone(), [5, 1])), "{answer:?}");
+        }
+    }
 }

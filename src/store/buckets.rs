@@ -34,6 +34,19 @@ pub struct Window {
     pub span: Duration,
 }
 
+/// What is in a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketState {
+    /// Its name, hashed.
+    pub hash: Vec<u8>,
+    /// How much was paid.
+    pub count: i64,
+    /// Until when that counts.
+    pub end_time: Timestamp,
+    /// Until when it takes no payment.
+    pub locked_until: Timestamp,
+}
+
 impl Store {
     /// Until when a bucket takes no payment: (by its ladder, by its window).
     pub async fn bucket_waits(&self, hash: &[u8; 32]) -> Result<Option<(Timestamp, Timestamp)>, Error> {
@@ -103,6 +116,35 @@ impl Tx {
             .await
             .map_err(outage)?;
         Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// How much was paid into these buckets, until when that counts, and until when each is locked; as this transaction sees it.
+    pub async fn bucket_states(&self, buckets: &[[u8; 32]]) -> Result<Vec<BucketState>, Error> {
+        let rows = bucket::Entity::find()
+            .filter(bucket::Column::BucketHash.is_in(buckets.iter().map(|hash| hash.to_vec())))
+            .all(&self.inner)
+            .await
+            .map_err(outage)?;
+        let state = |row: bucket::Model| BucketState {
+            hash: row.bucket_hash,
+            count: row.failures,
+            end_time: Timestamp::from_millis(row.end_time),
+            locked_until: Timestamp::from_millis(row.locked_until),
+        };
+        Ok(rows.into_iter().map(state).collect())
+    }
+
+    /// Takes a payment back that was made in the window which ends at `end_time`. In another window it is forgotten already.
+    pub async fn refund_window(&self, hash: &[u8; 32], end_time: Timestamp) -> Result<(), Error> {
+        bucket::Entity::update_many()
+            .col_expr(bucket::Column::Failures, Expr::col(bucket::Column::Failures).sub(1))
+            .filter(bucket::Column::BucketHash.eq(hash.to_vec()))
+            .filter(bucket::Column::EndTime.eq(end_time.millis()))
+            .filter(bucket::Column::Failures.gt(0))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(())
     }
 
     /// Takes a payment back, and the lock that it has brought: nothing was judged, or it was right. Nobody else can have paid

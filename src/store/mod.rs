@@ -32,7 +32,7 @@ use dialect::Meaning;
 use sessions::LiveQuery;
 use watched::Watched;
 
-pub use buckets::{Bucket, Window};
+pub use buckets::{Bucket, BucketState, Window};
 pub use connect::{Home, Look, Schema};
 pub use failures::Rung;
 pub use sessions::Rotation;

@@ -1,6 +1,8 @@
 //! Blocks of phone numbers: how many messages went to each, and how many of their codes came back. Where next to none come back,
 //! somebody sends messages for their own sake.
 
+use std::time::Duration;
+
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
@@ -18,7 +20,7 @@ pub struct Collapse {
     /// One in so many must come back.
     pub one_in: i64,
     /// In how long a time; it is open again then.
-    pub span: std::time::Duration,
+    pub span: Duration,
 }
 
 /// What is known of a block of numbers.
@@ -101,9 +103,14 @@ impl Tx {
         self.change(prefix, sms_prefix::Column::Verified, 1).await
     }
 
-    /// Takes a message back that was not sent.
-    pub async fn refund_prefix(&self, prefix: &str) -> Result<(), Error> {
-        self.change(prefix, sms_prefix::Column::Sent, -1).await
+    /// Takes a message back that was not sent, as long as its window lasts.
+    pub async fn refund_prefix(&self, prefix: &str, span: Duration, paid: Timestamp) -> Result<(), Error> {
+        let row = sms_prefix::Entity::find_by_id(prefix).one(&self.inner).await.map_err(outage)?;
+        // A window that has begun since does not know of it.
+        match row.map(|row| Timestamp::from_millis(row.end_time).minus(span)) {
+            Some(begun) if begun <= paid => self.change(prefix, sms_prefix::Column::Sent, -1).await,
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn change(&self, prefix: &str, column: sms_prefix::Column, by: i64) -> Result<(), Error> {

@@ -230,13 +230,17 @@ fn text_messages_that_cannot_be_sent_as_configured_stop_the_start() {
         "sms.daily_budget=0",
         "--set",
         "sms.http.method=BREW",
+        "--set",
+        "sms.http.headers=bad name: x",
     ];
     let parts = [
-        "sms.twilio.base_url (from a flag (--set)): must be an http or https address",
+        "sms.twilio.base_url (from a flag (--set)): must be an http or https address without a user",
         "sms.twilio.account_sid (from the built-in default): must not be empty",
         "sms.twilio.auth_token (from the built-in default): must not be empty",
         "sms.http.url (from the built-in default): must not be empty",
         "sms.http.method (from a flag (--set)): must be GET, POST or PUT",
+        "sms.http.headers (from a flag (--set)): must be lines such as",
+        "sms.http.body (from the built-in default): must hold {to} and {text}",
         "sms.allowed_countries (from a flag (--set)): \"UK\" is no ISO code of a country",
         "sms.origin_host (from a flag (--set)): must be a host alone",
         "sms.locale (from a flag (--set)): must be one of de, el, en",

@@ -13,7 +13,7 @@ async fn a_provider_that_fails_is_told_of_and_costs_no_other_method() {
     let (world, provider) = world().await;
     let backup = enrol(&world, &provider, ALICE, NUMBER).await.backup_codes;
     for (manner, backup) in
-        [(Manner::Answers(500), &backup[0]), (Manner::Redirects, &backup[1]), (Manner::Answers(400), &backup[2])]
+        [(Manner::Answers(503), &backup[0]), (Manner::Redirects, &backup[1]), (Manner::Answers(400), &backup[2])]
     {
         provider.answers(manner);
         let before = provider.count();
@@ -102,4 +102,42 @@ async fn kannel_is_sent_a_query() {
     assert_eq!((message.to.as_str(), message.path.as_str()), (NUMBER, "/cgi-bin/sendsms"));
     let code = message.text.split(':').next().unwrap().to_owned();
     assert!(message.text.contains("κωδικός") && world.verify_as(&token, "", &code).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_answer_after_which_the_message_may_arrive_counts_as_one_that_was_sent() {
+    let (world, provider) = world().await;
+    enrol(&world, &provider, ALICE, NUMBER).await;
+    provider.answers(Manner::Answers(500));
+    let challenge = world.sign_in(ALICE).await;
+    assert_eq!((challenge.two_fa_required, challenge.masked_phone_number.as_str()), (true, ""));
+    assert_eq!(retry_after(send(&world, "", &challenge.challenge_id).await), 30);
+    assert_eq!(provider.count(), 2);
+    assert!(world.verify(&challenge.challenge_id, &provider.code()).await.is_ok(), "it did arrive");
+}
+
+#[tokio::test]
+async fn a_number_that_is_refused_is_not_asked_for_without_end() {
+    let (world, provider) = world().await;
+    let token = world.sign_in(ALICE).await.access_token;
+    provider.answers(Manner::Answers(400));
+    assert_eq!(reason(enable(&world, &token, NUMBER).await), "SMS_DELIVERY_FAILED");
+    let mut reasons = Vec::new();
+    for _ in 0..25 {
+        reasons.push(reason(send(&world, &token, "").await));
+    }
+    assert_eq!(provider.count(), 20);
+    assert_eq!(
+        reasons[18..],
+        vec!["SMS_DELIVERY_FAILED".to_owned(), "RATE_LIMITED".to_owned()]
+            .into_iter()
+            .chain(vec!["RATE_LIMITED".to_owned(); 5])
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(world.audited("authn_code_not_sent").await, 20);
+    assert_eq!(world.count("SELECT COUNT(*) AS n FROM sms_prefixes WHERE sent > 0").await, 0);
+    provider.answers(Manner::Takes);
+    world.advance(3600);
+    let token = world.sign_in(ALICE).await.access_token;
+    assert!(enable(&world, &token, NUMBER).await.is_ok());
 }

@@ -1,11 +1,12 @@
 //! What text messages may cost, whatever an attacker does.
 
+use countersign::wire::pb;
 use tonic::Code;
 
 use crate::{
     phone::{NUMBER, OTHER, enable, enrol, send, world, wrong},
     provider::Provider,
-    world::{ALICE, BOB, PASSWORD, World, reason, refusal, retry_after},
+    world::{ALICE, BOB, PASSWORD, World, reason, refusal, retry_after, with_token},
 };
 
 #[tokio::test]
@@ -89,23 +90,78 @@ async fn numbers_that_are_not_served_cost_no_call() {
 #[tokio::test]
 async fn five_unanswered_codes_an_hour_and_an_answered_one_gives_its_place_back() {
     let (world, provider) = world().await;
-    enrol(&world, &provider, ALICE, NUMBER).await;
-    world.advance(3600);
-    for _ in 0..3 {
-        let challenge = world.challenge(ALICE).await;
-        assert!(world.verify(&challenge, &provider.code()).await.is_ok());
-        world.advance(1);
+    let token = world.sign_in(ALICE).await.access_token;
+    let number = |n: u32| format!("+30691234567{n}");
+    // Each to another number, so that it is the account's limit alone that is met.
+    enable(&world, &token, &number(0)).await.unwrap();
+    enable(&world, &token, &number(1)).await.unwrap();
+    let token = world.verify_as(&token, "", &provider.code()).await.unwrap().access_token;
+    let factor_id = world.status(&token).await.unwrap().factors.remove(0).factor_id;
+    let replace = async |n: u32| {
+        let request = pb::EnableRequest {
+            method: pb::Method::Phone.into(),
+            phone_number: number(n),
+            factor_id: factor_id.clone(),
+            ..Default::default()
+        };
+        world.twofa.clone().enable(with_token(request, &token)).await
+    };
+    for n in 2..6 {
+        assert!(replace(n).await.is_ok(), "{n}: one of two was answered");
     }
-    let sent = provider.count();
-    // Five to a number in an hour, whoever asks: two are left.
-    for _ in 0..4 {
-        world.challenge(ALICE).await;
-    }
-    assert_eq!(provider.count(), sent + 2);
+    let wait = retry_after(replace(6).await);
+    assert_eq!((wait, provider.count()), (3600, 6));
     let challenge = world.sign_in(ALICE).await;
     assert_eq!((challenge.two_fa_required, challenge.masked_phone_number.as_str()), (true, ""), "the challenge stands");
-    let wait = retry_after(send(&world, "", &challenge.challenge_id).await);
-    assert!((3500..=3600).contains(&wait), "{wait}");
+    assert_eq!(retry_after(send(&world, "", &challenge.challenge_id).await), 3600);
+}
+
+#[tokio::test]
+async fn a_stranger_who_enrols_a_number_takes_no_code_from_its_owner() {
+    let (world, provider) = world().await;
+    enrol(&world, &provider, ALICE, NUMBER).await;
+    let bob = world.sign_in(BOB).await.access_token;
+    let mut taken = 0;
+    for _ in 0..6 {
+        taken += usize::from(enable(&world, &bob, NUMBER).await.is_ok());
+    }
+    assert_eq!(taken, 4, "five to a number that is new, and the first confirmed it");
+    for _ in 0..5 {
+        let challenge = world.sign_in(ALICE).await;
+        assert_eq!(challenge.masked_phone_number, "+**********78");
+        assert!(world.verify(&challenge.challenge_id, &provider.code()).await.is_ok());
+    }
+    assert_eq!(world.sign_in(ALICE).await.masked_phone_number, "", "five an hour of the owner's");
+}
+
+#[tokio::test]
+async fn twenty_a_minute_go_to_numbers_that_begin_alike() {
+    let (world, provider) = world().await;
+    let alice = world.sign_in(ALICE).await.access_token;
+    enable(&world, &alice, NUMBER).await.unwrap();
+    world.execute("UPDATE buckets SET failures = 19 WHERE failures = 1").await;
+    let bob = world.sign_in(BOB).await.access_token;
+    assert!(enable(&world, &bob, "+306912345670").await.is_ok());
+    assert_eq!(retry_after(enable(&world, &bob, "+306912345671").await), 60);
+    assert_eq!(provider.count(), 2);
+    world.advance(60);
+    assert!(enable(&world, &bob, "+306912345671").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_phone_that_has_to_wait_is_sent_nothing() {
+    let (world, provider) = world().await;
+    enrol(&world, &provider, ALICE, NUMBER).await;
+    let challenge = world.challenge(ALICE).await;
+    let code = provider.code();
+    for _ in 0..5 {
+        assert_eq!(reason(world.verify(&challenge, &wrong(&code)).await), "INVALID_CODE");
+    }
+    let sent = provider.count();
+    let challenge = world.sign_in(ALICE).await;
+    assert_eq!((challenge.two_fa_required, challenge.masked_phone_number.as_str()), (true, ""));
+    assert_eq!(retry_after(send(&world, "", &challenge.challenge_id).await), 30);
+    assert_eq!(provider.count(), sent, "no code that would not be judged");
 }
 
 #[tokio::test]

@@ -7,7 +7,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{super::Kit, tolls::Tolls};
+use super::{
+    super::Kit,
+    tolls::{Paid, Tolls},
+};
 use crate::{
     clock::Clock,
     model::PhoneNumber,
@@ -25,6 +28,7 @@ pub(super) struct Letter {
     pub(super) to: PhoneNumber,
     pub(super) code: Secret<String>,
     pub(super) tolls: Tolls,
+    pub(super) paid: Paid,
     pub(super) answer: oneshot::Sender<Outcome>,
 }
 
@@ -47,7 +51,7 @@ impl Outbox {
     }
 }
 
-/// Hands over what is put into the outbox, until `stop` resolves; then what is there still.
+/// Hands over what is put into the outbox, until `stop` resolves. What has not begun by then is not sent, and costs nothing.
 pub async fn deliver(kit: Arc<Kit>, letters: Letters, clock: Arc<dyn Clock>, stop: impl Future<Output = ()>) {
     let Letters(mut letters) = letters;
     let mut under_way = JoinSet::new();
@@ -60,7 +64,7 @@ pub async fn deliver(kit: Arc<Kit>, letters: Letters, clock: Arc<dyn Clock>, sto
             }
             letter = letters.recv(), if under_way.len() < AT_ONCE => match letter {
                 Some(letter) => {
-                    under_way.spawn(hand_over(Arc::clone(&kit), letter, Arc::clone(&clock)));
+                    under_way.spawn(hand_over(Arc::clone(&kit), letter, Arc::clone(&clock), is_stopping));
                 }
                 None => break,
             },
@@ -70,14 +74,14 @@ pub async fn deliver(kit: Arc<Kit>, letters: Letters, clock: Arc<dyn Clock>, sto
     while under_way.join_next().await.is_some() {}
 }
 
-async fn hand_over(kit: Arc<Kit>, letter: Letter, clock: Arc<dyn Clock>) {
-    let Letter { to, code, tolls, answer } = letter;
-    let outcome = match &kit.sms {
+async fn hand_over(kit: Arc<Kit>, letter: Letter, clock: Arc<dyn Clock>, is_stopping: bool) {
+    let Letter { to, code, tolls, paid, answer } = letter;
+    let outcome = match kit.sms.as_ref().filter(|_| !is_stopping) {
         Some(sms) => Sms::send_code(sms, &to, &code, clock.now()).await,
         None => Outcome::Refused,
     };
     if outcome == Outcome::Refused
-        && let Err(fault) = tolls.refund(&kit).await
+        && let Err(fault) = tolls.refund(&kit, &paid).await
     {
         tracing::warn!(?fault, "a text message that was not sent keeps its places until they are free by themselves");
     }

@@ -1,79 +1,114 @@
 //! What a text message costs of the places that there are: of its challenge, its account, its number, its neighbours and the day.
 //! All are paid in one transaction before it is sent, or none. An attacker who finds one full has used up none of the others.
 
-use super::super::{Call, Kit};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::super::{Call, Kit, again::again};
 use crate::{
     clock::Timestamp,
     error::{Error, Refusal},
     limit,
-    model::{Event, EventKind, Method, PhoneNumber, SessionId, UserId},
+    model::{Event, EventKind, Method, Origin, PhoneNumber, SessionId, UserId},
+    seal::KeyRing,
     sms::Sms,
-    store::{Bucket, Tx, Window},
+    store::{Bucket, BucketState, Tx, Window},
     swap::Swap,
 };
 
 /// The places that a message takes.
 pub(in crate::flow) struct Tolls {
     challenge: Bucket,
+    asked: Bucket,
     unanswered: [Bucket; 2],
     account: Bucket,
-    number: Bucket,
+    number: (Bucket, Window),
     neighbours: Bucket,
     day: Bucket,
     prefix: String,
 }
 
+/// For whom a message is paid.
+#[derive(Clone, Copy)]
+pub(in crate::flow) struct Payer<'a> {
+    pub(in crate::flow) user: UserId,
+    pub(in crate::flow) session: Option<SessionId>,
+    pub(in crate::flow) challenge_end: Timestamp,
+    pub(in crate::flow) origin: &'a Origin,
+}
+
+/// What was paid: enough to take it back.
+pub(in crate::flow) struct Paid {
+    time: Timestamp,
+    user: UserId,
+    session: Option<SessionId>,
+    origin: Origin,
+    states: Vec<BucketState>,
+}
+
+/// The end of the window in which the budget was last told to be used up: a flood of calls is no flood of words.
+static TOLD: AtomicI64 = AtomicI64::new(0);
+
 impl Tolls {
+    /// The places of a message to a number: of a user who has confirmed it, or is about to.
     pub(in crate::flow) fn of(
         kit: &Kit,
         user: UserId,
         challenge: &[u8; 32],
         number: &PhoneNumber,
+        is_new: bool,
     ) -> Result<Self, Error> {
-        let owner = kit.ring.index("sms owner", user.bytes())?;
-        let bucket = |domain: &str, name: &[u8]| -> Result<Bucket, Error> {
+        let owner = owner(&kit.ring, user)?;
+        let bucket = |domain: &str, name: &[u8], owner: [u8; 32]| -> Result<Bucket, Error> {
             Ok(Bucket { hash: kit.ring.index(domain, name)?, owner })
         };
-        let shared = |domain: &str, name: &[u8]| -> Result<Bucket, Error> {
-            Ok(Bucket { hash: kit.ring.index(domain, name)?, owner: [0; 32] })
+        let own = |domain: &str| bucket(domain, user.bytes(), owner);
+        let number_bucket = if is_new {
+            (bucket("sms new number", number.expose().as_bytes(), [0; 32])?, limit::SMS_TO_NEW_NUMBER)
+        } else {
+            (bucket("sms number", &[number.expose().as_bytes(), user.bytes()].concat(), owner)?, limit::SMS_TO_NUMBER)
         };
         Ok(Self {
-            challenge: bucket("sms challenge", challenge)?,
-            unanswered: [bucket("sms unanswered hour", user.bytes())?, bucket("sms unanswered day", user.bytes())?],
-            account: bucket("sms account", user.bytes())?,
-            number: shared("sms number", number.expose().as_bytes())?,
-            neighbours: shared("sms prefix", number.prefix().as_bytes())?,
-            day: Self::day(kit)?,
+            challenge: bucket("sms challenge", challenge, owner)?,
+            asked: own("sms asked for")?,
+            unanswered: [own("sms unanswered hour")?, own("sms unanswered day")?],
+            account: own("sms account")?,
+            number: number_bucket,
+            neighbours: bucket("sms prefix", number.prefix().as_bytes(), [0; 32])?,
+            day: Bucket { hash: budget_hash(&kit.ring)?, owner: [0; 32] },
             prefix: number.prefix().to_owned(),
         })
     }
 
-    fn day(kit: &Kit) -> Result<Bucket, Error> {
-        Ok(Bucket { hash: budget_hash(&kit.ring)?, owner: [0; 32] })
-    }
-
-    fn windows(&self, sms: &Sms, now: Timestamp) -> [(&Bucket, Window); 6] {
+    fn windows(&self, sms: &Sms, now: Timestamp) -> [(&Bucket, Window); 7] {
         let [hour, day] = limit::SMS_UNANSWERED;
         // From what few share to what all share: the last is held for the shortest time.
         [
+            (&self.asked, limit::SMS_ASKED_FOR),
             (&self.unanswered[0], hour),
             (&self.unanswered[1], day),
             (&self.account, limit::SMS_OF_ACCOUNT),
-            (&self.number, limit::SMS_TO_NUMBER),
+            (&self.number.0, self.number.1),
             (&self.neighbours, limit::SMS_TO_PREFIX),
             (&self.day, limit::sms_budget(sms.daily_budget(), now)),
         ]
     }
 
     /// Pays them all and records the message, or refuses and pays none.
-    pub(in crate::flow) async fn pay(&self, kit: &Kit, sms: &Sms, payer: Payer, call: &Call) -> Result<(), Error> {
+    pub(in crate::flow) async fn pay(
+        &self,
+        kit: &Kit,
+        sms: &Sms,
+        payer: Payer<'_>,
+        call: &Call,
+    ) -> Result<Paid, Error> {
         let tx = kit.store.begin().await?;
         let rungs = limit::resend_rungs(call.now, payer.challenge_end);
         if tx.pay_ladder(&self.challenge, &rungs, limit::RESEND_QUIET, call.now).await? == Swap::Stale {
             tx.roll_back().await?;
             return Err(self.must_wait(kit, &self.challenge, call).await?);
         }
-        for (bucket, window) in self.windows(sms, call.now) {
+        let windows = self.windows(sms, call.now);
+        for (bucket, window) in windows {
             if tx.pay_window(bucket, window, call.now).await? == Swap::Stale {
                 tx.roll_back().await?;
                 return Err(self.must_wait(kit, bucket, call).await?);
@@ -81,62 +116,20 @@ impl Tolls {
         }
         if tx.pay_prefix(&self.prefix, limit::SMS_COLLAPSE, call.now).await? == Swap::Stale {
             tx.roll_back().await?;
-            tracing::warn!(
-                prefix = self.prefix,
-                "hardly a code comes back from numbers that begin so: no more are sent there for a while"
-            );
             let end_time = kit.store.sms_prefix_end(&self.prefix).await?;
             return Err(
                 Refusal::RateLimited { retry_after: end_time.and_then(|end| limit::wait(end, call.now)) }.into()
             );
         }
-        let event = Event::of(EventKind::CodeSent, payer.user, &call.origin).method(Method::Phone);
+        let all: Vec<_> = windows.iter().map(|(bucket, _)| bucket.hash).chain([self.challenge.hash]).collect();
+        let states = tx.bucket_states(&all).await?;
+        let event = Event::of(EventKind::CodeSent, payer.user, payer.origin).method(Method::Phone);
         tx.record(&Event { session: payer.session, ..event }, call.now).await?;
         tx.commit().await?;
-        self.tell(kit, sms).await
-    }
-
-    /// When the next message of the challenge can be asked for; None = this was the last.
-    pub(in crate::flow) async fn next(&self, kit: &Kit, challenge_end: Timestamp) -> Result<Option<Timestamp>, Error> {
-        let waits = kit.store.bucket_waits(&self.challenge.hash).await?;
-        Ok(waits.map(|(locked_until, _)| locked_until).filter(|until| *until < challenge_end))
-    }
-
-    /// A message that nobody has taken costs nothing, and the next one need not wait for it.
-    pub(in crate::flow) async fn refund(&self, kit: &Kit) -> Result<(), Error> {
-        let tx = kit.store.begin().await?;
-        tx.refund_bucket(&self.challenge.hash).await?;
-        let all = [&self.unanswered[0], &self.unanswered[1], &self.account, &self.number, &self.neighbours, &self.day];
-        for bucket in all {
-            tx.refund_bucket(&bucket.hash).await?;
-        }
-        tx.refund_prefix(&self.prefix).await?;
-        tx.commit().await
-    }
-
-    /// A code has come back: its message is answered.
-    pub(in crate::flow) async fn answered(&self, tx: &Tx) -> Result<(), Error> {
-        for bucket in &self.unanswered {
-            tx.refund_bucket(&bucket.hash).await?;
-        }
-        tx.verify_prefix(&self.prefix).await
-    }
-
-    async fn must_wait(&self, kit: &Kit, full: &Bucket, call: &Call) -> Result<Error, Error> {
-        let waits = kit.store.bucket_waits(&full.hash).await?;
-        let until = waits
-            .map(|(locked_until, end_time)| if full.hash == self.challenge.hash { locked_until } else { end_time });
-        if full.hash == self.day.hash {
-            tracing::error!(
-                "the text messages of the day are used up (sms.daily_budget); no more are sent until midnight UTC"
-            );
-        }
-        Ok(Refusal::RateLimited { retry_after: until.and_then(|until| limit::wait(until, call.now)) }.into())
-    }
-
-    /// Tells an operator when the day's budget runs low.
-    async fn tell(&self, kit: &Kit, sms: &Sms) -> Result<(), Error> {
-        let sent = kit.store.bucket_count(&self.day.hash).await?.map_or(0, |(count, _)| count);
+        let Payer { user, session, .. } = payer;
+        let paid = Paid { time: call.now, user, session, origin: payer.origin.clone(), states };
+        // Behind the row's lock each message has seen its own count: one of them is the one that crosses the line.
+        let sent = paid.state(&self.day).map_or(0, |state| state.count);
         let is_alarming = |sent| limit::is_alarming(sent, sms.daily_budget());
         if is_alarming(sent) && !is_alarming(sent - 1) {
             tracing::warn!(
@@ -145,18 +138,83 @@ impl Tolls {
                 "four fifths of the text messages of the day are sent (sms.daily_budget)"
             );
         }
-        Ok(())
+        Ok(paid)
+    }
+
+    /// When the next message of the challenge can be asked for; None = this was the last.
+    pub(in crate::flow) fn next(&self, paid: &Paid, challenge_end: Timestamp) -> Option<Timestamp> {
+        paid.state(&self.challenge).map(|state| state.locked_until).filter(|until| *until < challenge_end)
+    }
+
+    /// When the windows end in which the message counts as not answered.
+    pub(in crate::flow) fn unanswered_windows(&self, paid: &Paid) -> [Timestamp; 2] {
+        let end = |bucket| paid.state(bucket).map_or(paid.time, |state| state.end_time);
+        [end(&self.unanswered[0]), end(&self.unanswered[1])]
+    }
+
+    /// A message that nobody has taken costs nothing, and the next one need not wait for it. That it was asked for counts on: a
+    /// provider is not to be asked without end.
+    pub(in crate::flow) async fn refund(&self, kit: &Kit, paid: &Paid) -> Result<(), Error> {
+        again(|| self.refund_once(kit, paid)).await
+    }
+
+    async fn refund_once(&self, kit: &Kit, paid: &Paid) -> Result<(), Error> {
+        let tx = kit.store.begin().await?;
+        tx.refund_bucket(&self.challenge.hash).await?;
+        let [hour, day] = &self.unanswered;
+        for bucket in [hour, day, &self.account, &self.number.0, &self.neighbours, &self.day] {
+            if let Some(state) = paid.state(bucket) {
+                tx.refund_window(&bucket.hash, state.end_time).await?;
+            }
+        }
+        tx.refund_prefix(&self.prefix, limit::SMS_COLLAPSE.span, paid.time).await?;
+        let event = Event::of(EventKind::CodeNotSent, paid.user, &paid.origin).method(Method::Phone);
+        let event = Event { session: paid.session, ..event.reason("SMS_DELIVERY_FAILED") };
+        tx.record(&event, paid.time).await?;
+        tx.commit().await
+    }
+
+    /// A code has come back: its message is answered.
+    pub(in crate::flow) async fn answered(&self, tx: &Tx, windows: [Timestamp; 2]) -> Result<(), Error> {
+        for (bucket, end_time) in self.unanswered.iter().zip(windows) {
+            tx.refund_window(&bucket.hash, end_time).await?;
+        }
+        tx.verify_prefix(&self.prefix).await
+    }
+
+    async fn must_wait(&self, kit: &Kit, full: &Bucket, call: &Call) -> Result<Error, Error> {
+        let waits = kit.store.bucket_waits(&full.hash).await?;
+        let is_challenge = full.hash == self.challenge.hash;
+        let until = waits.map(|(locked_until, end_time)| if is_challenge { locked_until } else { end_time });
+        if full.hash == self.day.hash {
+            tell_once(until);
+        }
+        Ok(Refusal::RateLimited { retry_after: until.and_then(|until| limit::wait(until, call.now)) }.into())
     }
 }
 
-/// For whom a message is paid.
-pub(in crate::flow) struct Payer {
-    pub(in crate::flow) user: UserId,
-    pub(in crate::flow) session: Option<SessionId>,
-    pub(in crate::flow) challenge_end: Timestamp,
+impl Paid {
+    fn state(&self, bucket: &Bucket) -> Option<&BucketState> {
+        self.states.iter().find(|state| state.hash == bucket.hash)
+    }
+}
+
+/// Tells, once in a window, that the budget is used up.
+fn tell_once(end_time: Option<Timestamp>) {
+    let end = end_time.map_or(0, Timestamp::millis);
+    if TOLD.swap(end, Ordering::Relaxed) != end {
+        tracing::error!(
+            "the text messages of the day are used up (sms.daily_budget); no more are sent until midnight UTC"
+        );
+    }
+}
+
+/// Whose buckets of messages are a user's own.
+pub(in crate::flow) fn owner(ring: &KeyRing, user: UserId) -> anyhow::Result<[u8; 32]> {
+    ring.index("sms owner", user.bytes())
 }
 
 /// The bucket of the day's budget.
-pub(in crate::flow) fn budget_hash(ring: &crate::seal::KeyRing) -> anyhow::Result<[u8; 32]> {
+pub(in crate::flow) fn budget_hash(ring: &KeyRing) -> anyhow::Result<[u8; 32]> {
     ring.index("sms budget", b"")
 }

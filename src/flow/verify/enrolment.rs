@@ -73,12 +73,12 @@ pub(super) async fn confirm(
     let is_first = !has_factor(&factors);
     let set = set.filter(|_| is_first);
     add(&tx, &account, pending, spent, set.as_ref(), call).await?;
-    if method == Method::Phone {
+    if let Some(sent) = attempt.sent.as_ref().filter(|_| method == Method::Phone) {
         let number = phone::number(&pending.data)?;
         if tx.save_phone(user, &number).await? == Swap::Stale {
             return Err(Stop::Over);
         }
-        Tolls::of(kit, user, &attempt.taken.hash, &number)?.answered(&tx).await?;
+        Tolls::of(kit, user, &attempt.taken.hash, &number, true)?.answered(&tx, sent.windows).await?;
     }
     let remaining = match &set {
         Some(set) => u32::try_from(set.codes.len()).unwrap_or(u32::MAX),
