@@ -175,4 +175,28 @@ mod tests {
         let now = Timestamp::from_millis(1_000_001);
         assert_eq!(wait(Timestamp::from_millis(1_001_002), now), Some(Duration::from_secs(2)));
     }
+
+    #[test]
+    fn a_day_s_budget_ends_at_midnight_and_alarms_at_four_fifths() {
+        let midnight = Timestamp::from_seconds(1_800_057_600);
+        let window = sms_budget(1000, midnight.minus(Duration::from_secs(1)));
+        assert_eq!((window.capacity, window.span), (1000, Duration::from_secs(1)));
+        assert_eq!(sms_budget(1, midnight).span, DAY);
+        assert!(
+            is_alarming(800, 1000)
+                && !is_alarming(799, 1000)
+                && is_alarming(1, 1)
+                && is_alarming(3, 3)
+                && !is_alarming(2, 3)
+        );
+    }
+
+    #[test]
+    fn codes_of_a_challenge_wait_longer_each_time_and_end_with_it() {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let end = now.plus(Duration::from_secs(300));
+        let rungs = resend_rungs(now, end);
+        let waits: Vec<_> = rungs.iter().map(|rung| (rung.failures, rung.locked_until.since(now).as_secs())).collect();
+        assert_eq!(waits, [(1, 30), (2, 60), (3, 120), (4, 300)]);
+    }
 }

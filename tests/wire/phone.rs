@@ -282,3 +282,31 @@ async fn the_number_that_was_confirmed_is_the_account_s_from_then_on() {
     assert_eq!(enabled.masked_phone_number, "+**********78");
     assert_eq!(provider.messages().last().unwrap().to, NUMBER);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_starts_that_race_each_code_confirms_its_own_number_or_none() {
+    let (world, provider) = world().await;
+    let token = world.sign_in(ALICE).await.access_token;
+    let (first, second) = tokio::join!(enable(&world, &token, NUMBER), enable(&world, &token, OTHER));
+    let mut challenges = vec![String::new()];
+    for start in [first, second] {
+        match start {
+            Ok(enabled) => challenges.push(enabled.challenge_id),
+            // The other one began before the code of this one was there.
+            Err(status) => assert_eq!(reason::<()>(Err(status)), "CHALLENGE_EXPIRED"),
+        }
+    }
+    assert!(challenges.len() > 1, "one of two stands");
+    let mut confirmed = Vec::new();
+    for message in provider.messages() {
+        for challenge in &challenges {
+            let answer = world.verify_as(&token, challenge, &message.code()).await;
+            confirmed.extend(answer.ok().map(|answer| (answer.access_token, message.to.clone())));
+        }
+    }
+    let [(token, number)] = confirmed.as_slice() else {
+        panic!("{} were confirmed", confirmed.len());
+    };
+    let factors = world.status(token).await.unwrap().factors;
+    assert_eq!((factors.len(), &factors[0].masked_phone_number[11..]), (1, &number[11..]));
+}
