@@ -85,6 +85,8 @@ async fn hand_over(kit: Arc<Kit>, letter: Letter, clock: Arc<dyn Clock>, is_stop
     {
         tracing::warn!(?fault, "a text message that was not sent keeps its places until they are free by themselves");
     }
+    // What is counted of messages is counted by this and by `answered`.
+    tracing::info!(?outcome, "a text message");
     // Whoever has asked may have gone.
     let _ = answer.send(outcome);
 }

@@ -179,6 +179,7 @@ impl Tolls {
         for (bucket, end_time) in self.unanswered.iter().zip(windows) {
             tx.refund_window(&bucket.hash, end_time).await?;
         }
+        tracing::info!("the code of a text message came back");
         tx.verify_prefix(&self.prefix).await
     }
 

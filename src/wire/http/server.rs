@@ -168,7 +168,7 @@ impl Server {
         if !is_done && is_http1 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if is_head { without_body(response) } else { response }
+        measured(response, is_head)
     }
 }
 
@@ -206,14 +206,13 @@ async fn drain(body: &mut Incoming) -> bool {
     timeout(DRAIN_TIME, reading).await.unwrap_or(false)
 }
 
-/// What HEAD is answered with (RFC 9110 section 9.3.2); over HTTP/2 nobody else leaves the body out.
-fn without_body(response: Response<Body>) -> Response<Body> {
-    let length = response.body().size_hint().exact();
-    let mut response = response.map(|_| Body::empty());
-    if let Some(length) = length {
+/// Says how long an answer is, where that is known; and leaves it out where HEAD has asked (RFC 9110 section 9.3.2): over HTTP/2
+/// nobody else does.
+fn measured(mut response: Response<Body>, is_head: bool) -> Response<Body> {
+    if let Some(length) = response.body().size_hint().exact() {
         response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     }
-    response
+    if is_head { response.map(|_| Body::empty()) } else { response }
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
