@@ -174,3 +174,33 @@ async fn a_spent_challenge_is_not_judged_at_all() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_payment_is_taken_back_from_its_own_window_alone() {
+    on_every_home(async |store| {
+        let bucket = Bucket { hash: [9; 32], owner: [8; 32] };
+        let window = Window { capacity: 2, span: Duration::from_secs(60) };
+        let later = NOW.plus(Duration::from_secs(60));
+        let count = async || store.bucket_count(&bucket.hash).await.unwrap().unwrap();
+        let pay = async |now| {
+            let tx = store.begin().await.unwrap();
+            let swap = tx.pay_window(&bucket, window, now).await.unwrap();
+            let end_time = tx.bucket_states(&[bucket.hash]).await.unwrap()[0].end_time;
+            tx.commit().await.unwrap();
+            (swap, end_time)
+        };
+        let refund = async |end_time| {
+            let tx = store.begin().await.unwrap();
+            tx.refund_window(&bucket.hash, end_time).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        assert_eq!(pay(NOW).await, (Swap::Done, later));
+        let (_, second) = pay(later).await;
+        refund(later).await;
+        assert_eq!(count().await, (1, second), "the first window is over, and forgotten");
+        refund(second).await;
+        refund(second).await;
+        assert_eq!(count().await, (0, second), "and never below nothing");
+    })
+    .await;
+}
