@@ -3,7 +3,6 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use prost_reflect::{DynamicMessage, Value};
-
 use tonic::Status;
 use tonic_types::StatusExt;
 
