@@ -28,6 +28,7 @@ use crate::{
     secret::Secret,
     sms::Sms,
     store::Store,
+    telemetry::Meters,
     token::{access::AccessTokens, keys::SigningKeys},
     wire::{
         caller::Rules,
@@ -116,6 +117,7 @@ impl App {
             refusals: Refusals::default(),
             sms: config.sms.as_ref().map(|sms| Sms::new(sms, &config.totp_issuer)).transpose()?,
             outbox,
+            meters: Meters::of_process(),
             settings: known_settings,
         });
         let health = Health::new().await;

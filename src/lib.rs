@@ -36,7 +36,7 @@
 //! chacha20poly1305                                        seal
 //! totp_rs  qrcode  png                                    factor
 //! clap  rpassword                                         cli  main
-//! tracing_subscriber                                      telemetry
+//! tracing_subscriber  opentelemetry                       telemetry
 //! toml                                                    config  seal
 //! redis  rustls                                           ephemeral
 //! url                                                     config

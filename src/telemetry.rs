@@ -1,6 +1,10 @@
-//! Logs, to standard error.
+//! Logs, to standard error; and what is counted.
+
+mod meters;
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+pub use meters::Meters;
 
 use crate::config::{Config, LogFormat, LogLevel};
 

@@ -3,6 +3,8 @@
 
 #[path = "contract/counters.rs"]
 mod counters;
+#[path = "contract/delivery.rs"]
+mod delivery;
 #[path = "contract/ended_sessions.rs"]
 mod ended_sessions;
 #[path = "contract/ephemeral.rs"]

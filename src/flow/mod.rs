@@ -73,6 +73,7 @@ use crate::{
     seal::KeyRing,
     sms::Sms,
     store::Store,
+    telemetry::Meters,
     token::access::AccessTokens,
 };
 
@@ -98,6 +99,8 @@ pub struct Kit {
     pub sms: Option<Sms>,
     /// Text messages on their way.
     pub outbox: Outbox,
+    /// What is counted.
+    pub meters: Meters,
     /// The policy, as it was read last.
     pub settings: watch::Receiver<Settings>,
 }

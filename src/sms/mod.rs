@@ -64,6 +64,17 @@ pub enum Outcome {
     Unknown,
 }
 
+impl Outcome {
+    /// The word in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What is needed to send text messages.
 pub struct Sms {
     senders: Vec<(Box<dyn SmsSender>, Breaker)>,

@@ -22,6 +22,7 @@ use countersign::{
     model::{Caller, Email, Origin, Role},
     secret::Secret,
     swap::Swap,
+    telemetry::Meters,
     token::{access::AccessTokens, keys::SigningKeys},
     wire::caller::Rules,
 };
@@ -76,6 +77,7 @@ impl Bench {
             refusals: Refusals::default(),
             sms: None,
             outbox: Outbox::new().0,
+            meters: Meters::of_process(),
             settings,
         };
         for email in emails {

@@ -45,9 +45,21 @@ impl Outbox {
         (Self(sender), Letters(receiver))
     }
 
+    /// Whether no more messages are taken: the service stops.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Takes a message, or gives it back when there are too many.
     pub(super) fn put(&self, letter: Letter) -> Result<(), Box<Letter>> {
         self.0.try_send(letter).map_err(|full| Box::new(full.into_inner()))
+    }
+}
+
+impl Letters {
+    /// How many messages wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -58,6 +70,8 @@ pub async fn deliver(kit: Arc<Kit>, letters: Letters, clock: Arc<dyn Clock>, sto
     let (mut stop, mut is_stopping) = (pin!(stop), false);
     loop {
         tokio::select! {
+            // A stop comes first: no more than has begun is sent.
+            biased;
             () = &mut stop, if !is_stopping => {
                 is_stopping = true;
                 letters.close();
@@ -85,7 +99,7 @@ async fn hand_over(kit: Arc<Kit>, letter: Letter, clock: Arc<dyn Clock>, is_stop
     {
         tracing::warn!(?fault, "a text message that was not sent keeps its places until they are free by themselves");
     }
-    // What is counted of messages is counted by this and by `answered`.
+    kit.meters.message(outcome.as_str());
     tracing::info!(?outcome, "a text message");
     // Whoever has asked may have gone.
     let _ = answer.send(outcome);

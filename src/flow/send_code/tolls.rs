@@ -79,17 +79,17 @@ impl Tolls {
         })
     }
 
-    fn windows(&self, sms: &Sms, now: Timestamp) -> [(&Bucket, Window); 7] {
+    fn windows(&self, sms: &Sms, now: Timestamp) -> [(&'static str, &Bucket, Window); 7] {
         let [hour, day] = limit::SMS_UNANSWERED;
         // From what few share to what all share: the last is held for the shortest time.
         [
-            (&self.asked, limit::SMS_ASKED_FOR),
-            (&self.unanswered[0], hour),
-            (&self.unanswered[1], day),
-            (&self.account, limit::SMS_OF_ACCOUNT),
-            (&self.number.0, self.number.1),
-            (&self.neighbours, limit::SMS_TO_PREFIX),
-            (&self.day, limit::sms_budget(sms.daily_budget(), now)),
+            ("asked", &self.asked, limit::SMS_ASKED_FOR),
+            ("unanswered", &self.unanswered[0], hour),
+            ("unanswered", &self.unanswered[1], day),
+            ("account", &self.account, limit::SMS_OF_ACCOUNT),
+            ("number", &self.number.0, self.number.1),
+            ("prefix", &self.neighbours, limit::SMS_TO_PREFIX),
+            ("budget", &self.day, limit::sms_budget(sms.daily_budget(), now)),
         ]
     }
 
@@ -105,23 +105,26 @@ impl Tolls {
         let rungs = limit::resend_rungs(call.now, payer.challenge_end);
         if tx.pay_ladder(&self.challenge, &rungs, limit::RESEND_QUIET, call.now).await? == Swap::Stale {
             tx.roll_back().await?;
+            kit.meters.message_refused("challenge");
             return Err(self.must_wait(kit, &self.challenge, call).await?);
         }
         let windows = self.windows(sms, call.now);
-        for (bucket, window) in windows {
+        for (limit, bucket, window) in windows {
             if tx.pay_window(bucket, window, call.now).await? == Swap::Stale {
                 tx.roll_back().await?;
+                kit.meters.message_refused(limit);
                 return Err(self.must_wait(kit, bucket, call).await?);
             }
         }
         if tx.pay_prefix(&self.prefix, limit::SMS_COLLAPSE, call.now).await? == Swap::Stale {
             tx.roll_back().await?;
+            kit.meters.message_refused("collapse");
             let end_time = kit.store.sms_prefix_end(&self.prefix).await?;
             return Err(
                 Refusal::RateLimited { retry_after: end_time.and_then(|end| limit::wait(end, call.now)) }.into()
             );
         }
-        let all: Vec<_> = windows.iter().map(|(bucket, _)| bucket.hash).chain([self.challenge.hash]).collect();
+        let all: Vec<_> = windows.iter().map(|(_, bucket, _)| bucket.hash).chain([self.challenge.hash]).collect();
         let states = tx.bucket_states(&all).await?;
         let event = Event::of(EventKind::CodeSent, payer.user, payer.origin).method(Method::Phone);
         tx.record(&Event { session: payer.session, ..event }, call.now).await?;
@@ -130,6 +133,7 @@ impl Tolls {
         let paid = Paid { time: call.now, user, session, origin: payer.origin.clone(), states };
         // Behind the row's lock each message has seen its own count: one of them is the one that crosses the line.
         let sent = paid.state(&self.day).map_or(0, |state| state.count);
+        kit.meters.sent_today(sent);
         let is_alarming = |sent| limit::is_alarming(sent, sms.daily_budget());
         if is_alarming(sent) && !is_alarming(sent - 1) {
             tracing::warn!(
@@ -175,11 +179,11 @@ impl Tolls {
     }
 
     /// A code has come back: its message is answered.
-    pub(in crate::flow) async fn answered(&self, tx: &Tx, windows: [Timestamp; 2]) -> Result<(), Error> {
+    pub(in crate::flow) async fn answered(&self, kit: &Kit, tx: &Tx, windows: [Timestamp; 2]) -> Result<(), Error> {
         for (bucket, end_time) in self.unanswered.iter().zip(windows) {
             tx.refund_window(&bucket.hash, end_time).await?;
         }
-        tracing::info!("the code of a text message came back");
+        kit.meters.code_returned();
         tx.verify_prefix(&self.prefix).await
     }
 
