@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files([
         "countersign/v1/access.proto",
+        "countersign/v1/admin.proto",
         "countersign/v1/session.proto",
         "countersign/v1/twofa.proto",
     ])?;
@@ -23,8 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Messages that hold a password, a code, a token or a key: `wire/pb.rs` gives them a `Debug` that shows nothing.
-const WITH_SECRETS: [&str; 17] = [
+/// Messages that hold a password, a code, a token, a key or a phone number: `wire/pb.rs` gives them a `Debug` that shows nothing.
+const WITH_SECRETS: [&str; 21] = [
     ".countersign.v1.LocalAuthRequest",
     ".countersign.v1.LocalAuthResponse",
     ".countersign.v1.EnableRequest",
@@ -42,4 +43,8 @@ const WITH_SECRETS: [&str; 17] = [
     ".countersign.v1.ChangePasswordRequest",
     ".countersign.v1.SetPasswordRequest",
     ".countersign.v1.SetPasswordResponse",
+    ".countersign.v1.CreateUserRequest",
+    ".countersign.v1.CreateUserResponse",
+    ".countersign.v1.IssuePasswordResetResponse",
+    ".countersign.v1.User",
 ];

@@ -8,7 +8,7 @@
 pub use sea_orm_migration::{Migration, MigratorTrait};
 use sea_orm_migration::{
     MigrationTrait, async_trait,
-    prelude::{DbErr, DynIden, Index, IntoIden, SchemaManager},
+    prelude::{ColumnDef, DbErr, DynIden, Index, IntoIden, SchemaManager, Table},
 };
 
 mod m0001_accounts;
@@ -17,6 +17,7 @@ mod m0003_audit;
 mod m0004_policy;
 mod m0005_sweep;
 mod m0006_phone;
+mod m0007_admin;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -31,12 +32,26 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_policy::Migration),
             Box::new(m0005_sweep::Migration),
             Box::new(m0006_phone::Migration),
+            Box::new(m0007_admin::Migration),
         ]
     }
 
     fn migration_table_name() -> DynIden {
         "schema_migrations".into_iden()
     }
+}
+
+/// Adds a column unless it is there.
+async fn add_column(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    name: &'static str,
+    column: ColumnDef,
+) -> Result<(), DbErr> {
+    if manager.has_column(table, name).await? {
+        return Ok(());
+    }
+    manager.alter_table(Table::alter().table(table).add_column(column).to_owned()).await
 }
 
 /// Makes an index unless it is there. (MySQL has no words for that.)

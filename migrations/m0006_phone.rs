@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::create_index;
+use crate::{add_column, create_index};
 
 /// See the file.
 #[derive(DeriveMigrationName)]
@@ -15,10 +15,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        if !manager.has_column("users", "phone").await? {
-            let phone = ColumnDef::new("phone").var_binary(255).null().to_owned();
-            manager.alter_table(Table::alter().table("users").add_column(phone).to_owned()).await?;
-        }
+        add_column(manager, "users", "phone", ColumnDef::new("phone").var_binary(255).null().to_owned()).await?;
         manager.create_table(sms_prefixes()).await?;
         create_index(manager, "sms_prefixes_by_end_time", "sms_prefixes", &["end_time"]).await
     }

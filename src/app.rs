@@ -24,7 +24,7 @@ use crate::{
     file,
     flow::{self, Call, Kit, NewUser, Outbox, Refusals, Sources},
     hash::{Cost, Hasher},
-    model::{Email, Origin, Role, Settings},
+    model::{Email, Origin, Role},
     secret::Secret,
     sms::Sms,
     store::Store,
@@ -104,7 +104,6 @@ impl App {
         let hasher = Hasher::with_cost(thread::available_parallelism()?.get(), cost)?;
         bootstrap(config, &store, &hasher, clock.now()).await?;
         let settings = store.settings().await.map_err(Error::into_anyhow)?;
-        let (settings, known_settings) = watch::channel(settings);
         let (outbox, letters) = Outbox::new();
         let kit = Arc::new(Kit {
             store: store.clone(),
@@ -118,7 +117,7 @@ impl App {
             sms: config.sms.as_ref().map(|sms| Sms::new(sms, &config.totp_issuer)).transpose()?,
             outbox,
             meters: Meters::of_process(),
-            settings: known_settings,
+            settings: watch::Sender::new(settings),
         });
         let health = Health::new().await;
         let proxies = Proxies::new(config.trusted_proxies.clone());
@@ -139,7 +138,7 @@ impl App {
         delivery.spawn(flow::deliver(Arc::clone(&kit), letters, Arc::clone(&clock), until_set(stopped_delivery)));
         let mut background = JoinSet::new();
         background.spawn(sweep_forever(Arc::clone(&kit), Arc::clone(&clock)));
-        background.spawn(follow_settings(store.clone(), settings));
+        background.spawn(follow_settings(Arc::clone(&kit)));
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });
         Ok(Self { grpc, http, health, kit, clock, stop, servers, quiet, stop_delivery, delivery, background })
@@ -210,18 +209,12 @@ async fn until_set(mut flag: watch::Receiver<bool>) {
 }
 
 /// Reads the policy again and again, so that what one replica has saved holds on every one within seconds.
-async fn follow_settings(store: Store, known: watch::Sender<Settings>) {
+async fn follow_settings(kit: Arc<Kit>) {
     let mut interval = interval(SETTINGS_INTERVAL);
     loop {
         interval.tick().await;
-        match in_time(ROUND, store.settings()).await {
-            Ok(settings) => {
-                known.send_if_modified(|known| {
-                    let is_new = *known != settings;
-                    *known = settings;
-                    is_new
-                });
-            }
+        match in_time(ROUND, kit.store.settings()).await {
+            Ok(settings) => kit.follow(settings),
             // What was known goes on.
             Err(fault) => tracing::warn!(?fault, "the policy cannot be read; the one known last holds"),
         }

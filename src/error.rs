@@ -53,13 +53,43 @@ pub struct Violation {
     pub description: String,
 }
 
+/// What a session must prove anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The second factor of the account.
+    SecondFactor,
+    /// The password: the account has no factor, and none is asked for.
+    Password,
+    /// The password, and a factor that is to be enrolled: the account has none, and must have one here.
+    NewFactor,
+}
+
+impl Proof {
+    fn text(self) -> &'static str {
+        match self {
+            Self::SecondFactor => {
+                "This needs a fresh proof of your second factor: CreateChallenge and Verify, or, where the request has a code, send one along."
+            }
+            Self::Password => "This needs a fresh proof of your password. Sign in again.",
+            Self::NewFactor => {
+                "This needs a second factor, and the account has none. Sign in again and enrol one: Enable and Verify."
+            }
+        }
+    }
+}
+
 /// Every refusal that the service makes; the dictionary of reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Malformed fields, each named.
     InvalidArgument(Vec<Violation>),
-    /// Why a new password is refused.
-    PasswordRejected(String),
+    /// A new password is refused.
+    PasswordRejected {
+        /// The name of its field as in proto.
+        field: &'static str,
+        /// Why, as a sentence.
+        why: String,
+    },
     /// Unknown user or wrong password, alike.
     InvalidCredentials,
     /// A code that is wrong, replayed or expired, alike.
@@ -77,8 +107,8 @@ pub enum Refusal {
     PasswordTokenInvalid,
     /// The session must be proven again.
     StepUpRequired {
-        /// The account has a second factor, which must be proven; else the password.
-        second_factor: bool,
+        /// What must be proven.
+        what: Proof,
         /// How old the proof may be.
         max_age: Option<Duration>,
     },
@@ -107,8 +137,14 @@ pub enum Refusal {
     SmsNotConfigured,
     /// The provider has not taken a text message.
     SmsDeliveryFailed,
-    /// There is no such thing of the caller's.
+    /// There is no such thing that the caller may see.
     NotFound,
+    /// The e-mail address is that of another account.
+    AlreadyExists,
+    /// It was changed since it was read.
+    VersionMismatch,
+    /// The last administrator would go.
+    LastAdmin,
     /// An rpc that does not exist.
     UnknownMethod,
     /// A message or its metadata is over the limit.
@@ -127,7 +163,7 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidArgument(_) => "INVALID_ARGUMENT",
-            Self::PasswordRejected(_) => "PASSWORD_REJECTED",
+            Self::PasswordRejected { .. } => "PASSWORD_REJECTED",
             Self::InvalidCredentials => "INVALID_CREDENTIALS",
             Self::InvalidCode { .. } => "INVALID_CODE",
             Self::ChallengeExpired => "CHALLENGE_EXPIRED",
@@ -144,6 +180,9 @@ impl Refusal {
             Self::SmsNotConfigured => "SMS_NOT_CONFIGURED",
             Self::SmsDeliveryFailed => "SMS_DELIVERY_FAILED",
             Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::VersionMismatch => "VERSION_MISMATCH",
+            Self::LastAdmin => "LAST_ADMIN",
             Self::UnknownMethod => "UNKNOWN_METHOD",
             Self::RequestTooLarge => "REQUEST_TOO_LARGE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
@@ -157,7 +196,7 @@ impl Refusal {
                 let named: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
                 Cow::Owned(named.join(" "))
             }
-            Self::PasswordRejected(why) => Cow::Owned(why.clone()),
+            Self::PasswordRejected { why, .. } => Cow::Owned(why.clone()),
             Self::InvalidCredentials => "E-mail or password is wrong. Check both and try again.".into(),
             Self::InvalidCode { .. } => {
                 "That code is not valid. A code works once: if you have just used it, wait for the next one.".into()
@@ -169,13 +208,7 @@ impl Refusal {
 Self::PasswordTokenInvalid => {
                 "This password token was used or has run out. Ask an administrator for a new one.".into()
             }
-            Self::StepUpRequired { second_factor: true, .. } => {
-                "This needs a fresh proof of your second factor: CreateChallenge and Verify, or, where the request has a code, send one along."
-                    .into()
-            }
-            Self::StepUpRequired { second_factor: false, .. } => {
-                "This needs a fresh proof of your password. Sign in again.".into()
-            }
+            Self::StepUpRequired { what, .. } => what.text().into(),
             Self::EnrollmentRequired => {
                 "An enrolment token opens the enrolment of a second factor only. Enrol one, and go on with the tokens that Verify \
                  gives."
@@ -203,6 +236,13 @@ Self::PasswordTokenInvalid => {
                 "The text message could not be delivered. Try again in a while, or use another method or a backup code.".into()
             }
             Self::NotFound => "There is no such thing among what is yours. List what there is, and try again.".into(),
+            Self::AlreadyExists => "There is an account with this e-mail address. Change that one, or choose another address.".into(),
+            Self::VersionMismatch => {
+                "It was changed since you have read it. Read it again, decide again, and send the etag of what you have read.".into()
+            }
+            Self::LastAdmin => {
+                "This is the last administrator who can sign in. Make another one first (UpdateUser with role).".into()
+            }
             Self::UnknownMethod => "There is no such rpc. List the services by reflection.".into(),
             Self::RequestTooLarge => "The request is too large. Send a smaller message and less metadata.".into(),
             Self::DeadlineExceeded => "The call took too long. Try again; if you set a deadline, with a longer one.".into(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     clock::Timestamp,
-    error::Refusal,
-    model::{Acr, LiveSession, Method, RequiredFor, Role, Settings},
+    error::{Proof, Refusal, Violation},
+    model::{Acr, Grace, LiveSession, Method, RequiredFor, Role, Settings},
 };
 
 /// How old a proof may be where a fresh one is asked for.
@@ -14,23 +14,121 @@ pub const STEP_UP_AGE: Duration = Duration::from_secs(300);
 /// What follows a right password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignIn {
-    /// A session.
-    Session,
+    /// A session. With a moment it is one of an account that must have a factor from then on.
+    Session {
+        /// When the account must have a factor; None = it need not.
+        grace_end: Option<Timestamp>,
+    },
     /// A challenge: the account has a factor.
     Challenge,
     /// An enrolment: the account must have a factor, and has none.
     Enrolment,
 }
 
+/// What policy must know of an account.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Its role.
+    pub role: Role,
+    /// When it was made.
+    pub create_time: Timestamp,
+    /// Whether it has a second factor.
+    pub has_factor: bool,
+}
+
 /// Decides what follows a right password. A factor that is enrolled is waived in one case only: two-factor authentication is
 /// switched off as a whole, and the account is no administrator's.
-pub fn sign_in(settings: &Settings, role: Role, has_factor: bool) -> SignIn {
-    match (has_factor, role) {
-        (true, Role::User) if !settings.two_fa_enabled => SignIn::Session,
-        (true, _) => SignIn::Challenge,
-        (false, _) if is_required(settings, role) => SignIn::Enrolment,
-        (false, _) => SignIn::Session,
+pub fn sign_in(settings: &Settings, account: Standing, now: Timestamp) -> SignIn {
+    if account.has_factor {
+        let is_waived = account.role == Role::User && !settings.two_fa_enabled;
+        return if is_waived { SignIn::Session { grace_end: None } } else { SignIn::Challenge };
     }
+    match grace_end(settings, account.role, account.create_time) {
+        None => SignIn::Session { grace_end: None },
+        Some(end) if now < end => SignIn::Session { grace_end: Some(end) },
+        Some(_) => SignIn::Enrolment,
+    }
+}
+
+/// Whether a session that the password alone has given would not be given now.
+pub fn is_short_of_a_factor(settings: &Settings, live: &LiveSession, now: Timestamp) -> bool {
+    let account = Standing { role: live.role, create_time: live.account_create_time, has_factor: live.has_factor };
+    live.session.proof.acr == Acr::One && !matches!(sign_in(settings, account, now), SignIn::Session { .. })
+}
+
+/// Until when an account may do without the factor that it must have; None = it need not have one.
+pub fn grace_end(settings: &Settings, role: Role, create_time: Timestamp) -> Option<Timestamp> {
+    let grace = settings.grace(role);
+    is_required(settings, role).then(|| grace.since.max(create_time).plus(grace.period))
+}
+
+/// The policy that takes the place of another: whoever is asked for a factor from now on has their grace from now on.
+pub fn succeed(old: &Settings, new: &Settings, now: Timestamp) -> Settings {
+    let since = |role| {
+        let is_newly_asked = is_required(new, role) && !is_required(old, role);
+        if is_newly_asked { now } else { old.grace(role).since }
+    };
+    Settings {
+        version: old.version + 1,
+        change_time: Some(now),
+        admins: Grace { since: since(Role::Admin), ..new.admins },
+        users: Grace { since: since(Role::User), ..new.users },
+        ..new.clone()
+    }
+}
+
+/// What is wrong with a policy: whoever must enrol something must be able to.
+pub fn violations(settings: &Settings, sends_messages: bool) -> Vec<Violation> {
+    let is_real = |method: &Method| *method != Method::BackupCode;
+    let allowed = &settings.allowed_methods;
+    let needs_phone = allowed.iter().filter(|method| is_real(method)).all(|method| *method == Method::Phone);
+    let digits = |count: u8| (6..=8).contains(&count);
+    let year = Duration::from_secs(365 * 24 * 60 * 60);
+    let life = Duration::from_secs(60)..=Duration::from_secs(600);
+    let rules = [
+        (allowed.iter().any(is_real), "settings.allowed_methods", "must hold METHOD_TOTP or METHOD_PHONE."),
+        (
+            sends_messages || !allowed.iter().any(is_real) || !needs_phone,
+            "settings.allowed_methods",
+            "must hold METHOD_TOTP: no text messages are sent here (sms.provider).",
+        ),
+        (
+            is_real(&settings.preferred_method) && allowed.contains(&settings.preferred_method),
+            "settings.preferred_method",
+            "must be METHOD_TOTP or METHOD_PHONE, and one of allowed_methods.",
+        ),
+        (settings.users.period <= year, "settings.grace_period", "must be at most 365 days."),
+        (settings.admins.period <= year, "settings.admin_grace_period", "must be at most 365 days."),
+        (digits(settings.totp_digits), "settings.totp_digits", "must be 6, 7 or 8."),
+        (digits(settings.sms_digits), "settings.sms_digits", "must be 6, 7 or 8."),
+        (life.contains(&settings.sms_code_life), "settings.sms_code_life", "must be 60 s to 600 s."),
+    ];
+    let broken = rules.into_iter().filter(|(holds, ..)| !holds);
+    broken.map(|(_, field, problem)| Violation { field, description: problem.to_owned() }).collect()
+}
+
+/// The names of what is different.
+pub fn differences(old: &Settings, new: &Settings) -> Vec<&'static str> {
+    let all = [
+        (old.two_fa_enabled == new.two_fa_enabled, "two_fa_enabled"),
+        (old.allowed_methods == new.allowed_methods, "allowed_methods"),
+        (old.preferred_method == new.preferred_method, "preferred_method"),
+        (old.backup_codes_enabled == new.backup_codes_enabled, "backup_codes_enabled"),
+        (old.required_for == new.required_for, "required_for"),
+        (old.users.period == new.users.period, "grace_period"),
+        (old.admins.period == new.admins.period, "admin_grace_period"),
+        (old.totp_digits == new.totp_digits, "totp_digits"),
+        (old.sms_digits == new.sms_digits, "sms_digits"),
+        (old.sms_code_life == new.sms_code_life, "sms_code_life"),
+    ];
+    all.into_iter().filter(|(is_same, _)| !is_same).map(|(_, name)| name).collect()
+}
+
+/// Whether whoever has factors of these methods is to enrol another: none of them takes new ones.
+pub fn is_led_on(settings: &Settings, role: Role, methods: &[Method]) -> bool {
+    let mut own = methods.iter().filter(|method| **method != Method::BackupCode).peekable();
+    let may_enrol = settings.two_fa_enabled || role == Role::Admin;
+    may_enrol && own.peek().is_some() && own.all(|method| !settings.allowed_methods.contains(method))
 }
 
 /// Whether an account must have a second factor.
@@ -70,24 +168,30 @@ pub enum Assurance {
 /// Refuses a session that is not proven as it must be, and says how to prove it. Judged against the account as it is now,
 /// never against what the token says.
 pub fn assure(asked: Assurance, max_age: Option<Duration>, live: &LiveSession, now: Timestamp) -> Result<(), Refusal> {
-    let second_factor = match asked {
-        Assurance::None | Assurance::Session => return Ok(()),
-        Assurance::Highest => live.has_factor,
-        Assurance::SecondFactor => true,
+    let what = match (asked, live.has_factor) {
+        (Assurance::None | Assurance::Session, _) => return Ok(()),
+        (Assurance::Highest, false) => Proof::Password,
+        (Assurance::SecondFactor, false) => Proof::NewFactor,
+        (Assurance::Highest | Assurance::SecondFactor, true) => Proof::SecondFactor,
     };
     let proof = &live.session.proof;
-    let proven = !second_factor || proof.acr == Acr::Two;
+    let proven = what == Proof::Password || proof.acr == Acr::Two;
     let fresh = max_age.is_none_or(|max_age| now.since(proof.auth_time) <= max_age);
-    if proven && fresh { Ok(()) } else { Err(Refusal::StepUpRequired { second_factor: live.has_factor, max_age }) }
+    if proven && fresh { Ok(()) } else { Err(Refusal::StepUpRequired { what, max_age }) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Amr, Proof, Session, SessionId, UserId};
+    use crate::model::{self, Amr, Session, SessionId, UserId};
 
     fn settings(two_fa_enabled: bool, required_for: RequiredFor) -> Settings {
+        let grace = |days: u64| Grace { since: NOW, period: Duration::from_secs(days * 24 * 60 * 60) };
         Settings {
+            version: 1,
+            change_time: None,
+            admins: grace(0),
+            users: grace(7),
             two_fa_enabled,
             allowed_methods: vec![Method::Totp],
             preferred_method: Method::Totp,
@@ -99,27 +203,60 @@ mod tests {
         }
     }
 
+    const FREE: SignIn = SignIn::Session { grace_end: None };
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// What an account that is as old as the policy gets a day later.
+    fn after(two_fa_enabled: bool, required_for: RequiredFor, role: Role, has_factor: bool) -> SignIn {
+        let account = Standing { role, create_time: NOW, has_factor };
+        sign_in(&settings(two_fa_enabled, required_for), account, NOW.plus(DAY))
+    }
+
     #[test]
     fn an_enrolled_factor_is_waived_only_for_users_and_only_by_the_whole_switch() {
         for required_for in [RequiredFor::Nobody, RequiredFor::Admins, RequiredFor::All] {
             for role in [Role::User, Role::Admin] {
-                assert_eq!(sign_in(&settings(true, required_for), role, true), SignIn::Challenge);
+                assert_eq!(after(true, required_for, role, true), SignIn::Challenge);
             }
-            assert_eq!(sign_in(&settings(false, required_for), Role::User, true), SignIn::Session);
-            assert_eq!(sign_in(&settings(false, required_for), Role::Admin, true), SignIn::Challenge);
+            assert_eq!(after(false, required_for, Role::User, true), FREE);
+            assert_eq!(after(false, required_for, Role::Admin, true), SignIn::Challenge);
         }
     }
 
     #[test]
-    fn whoever_must_have_a_factor_and_has_none_enrols_one_first() {
-        let without =
-            |two_fa_enabled, required_for, role| sign_in(&settings(two_fa_enabled, required_for), role, false);
+    fn whoever_must_have_a_factor_and_has_none_enrols_one_when_the_grace_is_over() {
+        let without = |two_fa_enabled, required_for, role| after(two_fa_enabled, required_for, role, false);
         assert_eq!(without(true, RequiredFor::Admins, Role::Admin), SignIn::Enrolment);
-        assert_eq!(without(true, RequiredFor::Admins, Role::User), SignIn::Session);
-        assert_eq!(without(true, RequiredFor::All, Role::User), SignIn::Enrolment);
-        assert_eq!(without(false, RequiredFor::All, Role::User), SignIn::Session);
+        assert_eq!(without(true, RequiredFor::Admins, Role::User), FREE);
+        let end = NOW.plus(DAY * 7);
+        assert_eq!(without(true, RequiredFor::All, Role::User), SignIn::Session { grace_end: Some(end) });
+        assert_eq!(without(false, RequiredFor::All, Role::User), FREE);
         assert_eq!(without(false, RequiredFor::All, Role::Admin), SignIn::Enrolment);
-        assert_eq!(without(true, RequiredFor::Nobody, Role::Admin), SignIn::Session);
+        assert_eq!(without(true, RequiredFor::Nobody, Role::Admin), FREE);
+        let all = settings(true, RequiredFor::All);
+        let of = |create_time, now| sign_in(&all, Standing { role: Role::User, create_time, has_factor: false }, now);
+        assert_eq!(of(NOW, end), SignIn::Enrolment);
+        assert_eq!(of(NOW.minus(DAY * 900), end), SignIn::Enrolment);
+        assert_eq!(
+            of(NOW.minus(DAY * 900), NOW),
+            SignIn::Session { grace_end: Some(end) },
+            "not from the day it was made"
+        );
+        assert_eq!(of(NOW.plus(DAY), end), SignIn::Session { grace_end: Some(end.plus(DAY)) }, "a new account");
+    }
+
+    #[test]
+    fn the_grace_of_those_who_are_newly_asked_begins_with_the_change() {
+        let later = NOW.plus(DAY);
+        let (admins, all) = (settings(true, RequiredFor::Admins), settings(true, RequiredFor::All));
+        let next = succeed(&admins, &all, later);
+        assert_eq!((next.version, next.change_time), (2, Some(later)));
+        assert_eq!((next.admins.since, next.users.since), (NOW, later), "administrators were asked before");
+        let again = succeed(&next, &Settings { totp_digits: 8, ..next.clone() }, later.plus(DAY));
+        assert_eq!((again.users.since, again.totp_digits), (later, 8));
+        let off = succeed(&again, &Settings { two_fa_enabled: false, ..again.clone() }, later.plus(DAY));
+        let on = succeed(&off, &Settings { two_fa_enabled: true, ..off.clone() }, later.plus(DAY * 2));
+        assert_eq!(on.users.since, later.plus(DAY * 2), "nobody is stranded by the switch");
     }
 
     #[test]
@@ -140,11 +277,11 @@ mod tests {
         let session = Session {
             id: SessionId::new(NOW),
             user: UserId::new(NOW),
-            proof: Proof { auth_time: NOW.minus(Duration::from_secs(age)), amr: Amr::password(), acr },
+            proof: model::Proof { auth_time: NOW.minus(Duration::from_secs(age)), amr: Amr::password(), acr },
             idle_end_time: NOW,
             end_time: NOW,
         };
-        LiveSession { session, role: Role::User, blocked: false, has_factor }
+        LiveSession { session, role: Role::User, blocked: false, has_factor, account_create_time: NOW }
     }
 
     fn allowed(asked: Assurance, live: &LiveSession) -> bool {
@@ -170,8 +307,10 @@ mod tests {
     #[test]
     fn the_refusal_says_what_the_account_can_prove() {
         let refusal = assure(Assurance::Highest, MAX_AGE, &session(Acr::One, 301, false), NOW);
-        assert_eq!(refusal, Err(Refusal::StepUpRequired { second_factor: false, max_age: MAX_AGE }));
+        assert_eq!(refusal, Err(Refusal::StepUpRequired { what: Proof::Password, max_age: MAX_AGE }));
         let refusal = assure(Assurance::Highest, MAX_AGE, &session(Acr::One, 0, true), NOW);
-        assert_eq!(refusal, Err(Refusal::StepUpRequired { second_factor: true, max_age: MAX_AGE }));
+        assert_eq!(refusal, Err(Refusal::StepUpRequired { what: Proof::SecondFactor, max_age: MAX_AGE }));
+        let refusal = assure(Assurance::SecondFactor, None, &session(Acr::One, 0, false), NOW);
+        assert_eq!(refusal, Err(Refusal::StepUpRequired { what: Proof::NewFactor, max_age: None }));
     }
 }

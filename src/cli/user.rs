@@ -16,13 +16,13 @@ use crate::{
     config::Config,
     error::Error,
     factor::password::{Names, Password},
-    flow::{self, Call, NewUser},
+    flow::{self, Call, NewUser, Page},
     hash::Hasher,
     model::{Account, Email, Method, Origin, Role},
     seal::KeyRing,
     secret::Secret,
     sms,
-    store::Store,
+    store::{AccountFilter, Store},
     telemetry,
 };
 
@@ -39,7 +39,7 @@ pub(super) enum Action {
         #[arg(long, value_name = "NUMBER")]
         phone: Option<String>,
     },
-    /// Lists the accounts
+    /// Lists the accounts, the newest first
     List,
     /// Sets a password; ends every session of the account
     SetPassword(Whom),
@@ -77,21 +77,21 @@ pub(super) async fn run(config: &Config, action: Action) -> anyhow::Result<()> {
         Action::SetPassword(whom) => set_password(config, &whom).await,
         Action::IssuePasswordToken(whom) => {
             let (desk, account) = Desk::open_for(config, &whom).await?;
-            let token = flow::issue_password_token(&desk.store, account.id, &desk.call).await;
+            let token = flow::issue_password_token(&desk.store, account.id, "", &desk.call).await;
             let token = token.map_err(Error::into_anyhow)?;
             desk.store.close().await?;
             say(token.expose())
         }
         Action::ResetSecondFactor(whom) => {
             let (desk, account) = Desk::open_for(config, &whom).await?;
-            let reset = flow::reset_second_factor(&desk.store, account.id, &desk.call).await;
+            let reset = flow::reset_second_factor(&desk.store, account.id, "", &desk.call).await;
             reset.map_err(Error::into_anyhow)?;
             desk.store.close().await?;
             say("Every second factor and every session of the account is gone. The password is as it was.")
         }
         Action::Unlock(whom) => {
             let (desk, account) = Desk::open_for(config, &whom).await?;
-            let unlocked = flow::unlock_user(&desk.store, &desk.ring, &account, &desk.call).await;
+            let unlocked = flow::unlock_user(&desk.store, &desk.ring, &account, "", &desk.call).await;
             unlocked.map_err(Error::into_anyhow)?;
             desk.store.close().await?;
             say("The waits of the account have ended.")
@@ -149,12 +149,9 @@ async fn list(config: &Config) -> anyhow::Result<()> {
     let mut rows = vec![["ID", "E-MAIL", "ROLE", "STATE", "FACTORS", "BACKUP CODES"].map(str::to_owned).to_vec()];
     let mut after = None;
     loop {
-        let batch = flow::list_users(&desk.store, after).await.map_err(Error::into_anyhow)?;
-        let Some(last) = batch.last() else {
-            break;
-        };
-        after = Some(last.account.id);
-        for user in &batch {
+        let all = AccountFilter::default();
+        let page = flow::list_users(&desk.store, &all, Page::largest(after)).await.map_err(Error::into_anyhow)?;
+        for user in &page.users {
             let factors = user.factors.iter().filter(|factor| factor.method != Method::BackupCode).count();
             rows.push(vec![
                 user.account.id.to_string(),
@@ -164,6 +161,10 @@ async fn list(config: &Config) -> anyhow::Result<()> {
                 factors.to_string(),
                 user.backup_codes_remaining.to_string(),
             ]);
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
         }
     }
     desk.store.close().await?;
@@ -175,7 +176,7 @@ fn ask(config: &Config, whom: &Whom) -> anyhow::Result<(Email, Secret<String>)> 
     let email = whom.email()?;
     let password = ask_password()?;
     let names = Names { service: &config.totp_issuer, email: &email };
-    Password::parse_new(&password, &names).map_err(|refusal| anyhow!("{}", refusal.text()))?;
+    Password::parse_new("password", &password, &names).map_err(|refusal| anyhow!("{}", refusal.text()))?;
     Ok((email, password))
 }
 

@@ -44,10 +44,10 @@ impl Password {
     }
 
     /// Reads a password that is to be set; the refusal says why it cannot be.
-    pub fn parse_new(text: &Secret<String>, names: &Names<'_>) -> Result<Self, Refusal> {
+    pub fn parse_new(field: &'static str, text: &Secret<String>, names: &Names<'_>) -> Result<Self, Refusal> {
         let normal = Secret::new(text.expose().nfc().collect::<String>());
         let count = normal.expose().chars().count();
-        let rejected = |why: &str| Err(Refusal::PasswordRejected(why.to_owned()));
+        let rejected = |why: &str| Err(Refusal::PasswordRejected { field, why: why.to_owned() });
         if !(MIN_CHARACTERS..=MAX_CHARACTERS).contains(&count) {
             return rejected("A password has 8 to 256 characters.");
         }
@@ -120,7 +120,7 @@ mod tests {
             return "no address".to_owned();
         };
         let names = Names { service: "Acme Login", email: &email };
-        match Password::parse_new(&Secret::new(password.to_owned()), &names) {
+        match Password::parse_new("password", &Secret::new(password.to_owned()), &names) {
             Ok(_) => String::new(),
             Err(refusal) => refusal.text().into_owned(),
         }
@@ -175,8 +175,11 @@ mod tests {
             let Ok(email) = Email::parse(address) else {
                 return "no address".to_owned();
             };
-            let refused =
-                Password::parse_new(&Secret::new(password.to_owned()), &Names { service: "Acme", email: &email });
+            let refused = Password::parse_new(
+                "password",
+                &Secret::new(password.to_owned()),
+                &Names { service: "Acme", email: &email },
+            );
             refused.err().map(|refusal| refusal.text().into_owned()).unwrap_or_default()
         };
         assert_eq!(why("bob@example.com", "kxcomqzpw"), "");

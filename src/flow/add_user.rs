@@ -30,7 +30,7 @@ pub struct NewUser<'a> {
 /// Makes an account.
 pub async fn add_user(store: &Store, hasher: &Hasher, new: NewUser<'_>, call: &Call) -> Result<UserId, Error> {
     let names = Names { service: new.service, email: &new.email };
-    let hash = Password::parse_new(new.password, &names)?.hash(hasher).await?;
+    let hash = Password::parse_new("password", new.password, &names)?.hash(hasher).await?;
     let account = Account {
         id: UserId::new(call.now),
         email: new.email,

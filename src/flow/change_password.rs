@@ -6,9 +6,9 @@ use super::{
     local_auth::{JudgedPassword, judge_password, owner},
 };
 use crate::{
-    error::{Error, Refusal},
+    error::{Error, Proof, Refusal},
     factor::password::{Names, Password},
-    model::{Event, EventKind, PasswordHash, Principal},
+    model::{Event, EventKind, PasswordHash, Principal, has_factor},
     policy,
     secret::Secret,
     swap::Swap,
@@ -33,10 +33,11 @@ pub async fn change_password(
 ) -> Result<(), Error> {
     let account = kit.store.find_account(principal.user).await?.ok_or(Refusal::Unauthenticated)?;
     let names = Names { service: &kit.service_name, email: &account.email };
-    let new = Password::parse_new(&request.new_password, &names)?;
+    let new = Password::parse_new("new_password", &request.new_password, &names)?;
     if !principal.is_assured && request.current_password.expose().is_empty() && request.proof.code.is_empty() {
-        let second_factor = crate::model::has_factor(&kit.store.factors(account.id).await?);
-        return Err(Refusal::StepUpRequired { second_factor, max_age: Some(policy::STEP_UP_AGE) }.into());
+        let has_factor = has_factor(&kit.store.factors(account.id).await?);
+        let what = if has_factor { Proof::SecondFactor } else { Proof::Password };
+        return Err(Refusal::StepUpRequired { what, max_age: Some(policy::STEP_UP_AGE) }.into());
     }
     if request.current_password.expose().is_empty() && !request.proof.code.is_empty() {
         request.proof.check(kit, principal, call).await?;

@@ -1,13 +1,10 @@
 //! Lists the sessions of the caller.
 
-use super::{Call, Kit};
+use super::{Call, Kit, paging::Page};
 use crate::{
-    error::{Error, Refusal},
+    error::Error,
     model::{Principal, SessionDetails, SessionId},
 };
-
-const DEFAULT_SIZE: u64 = 50;
-const MAX_SIZE: u64 = 200;
 
 /// A page of sessions.
 pub struct SessionPage {
@@ -17,25 +14,14 @@ pub struct SessionPage {
     pub next: Option<SessionId>,
 }
 
-/// A page of the caller's sessions: of `size` (0 = as many as is usual), after the one that `token` names.
+/// A page of the caller's sessions.
 pub async fn list_sessions(
     kit: &Kit,
     principal: &Principal,
-    size: i32,
-    token: &str,
+    page: Page<SessionId>,
     call: &Call,
 ) -> Result<SessionPage, Error> {
-    let size = u64::try_from(size).map_err(|_| Refusal::field("page_size", "must not be negative."))?;
-    let size = if size == 0 { DEFAULT_SIZE } else { size.min(MAX_SIZE) };
-    let after = match token {
-        "" => None,
-        token => Some(token.parse().map_err(|_| Refusal::field("page_token", "must be a next_page_token."))?),
-    };
-    let mut sessions = kit.store.sessions(principal.user, after, size + 1, call.now).await?;
-    let is_last = sessions.len() <= usize::try_from(size).unwrap_or(usize::MAX);
-    if !is_last {
-        sessions.pop();
-    }
-    let next = sessions.last().map(|last| last.session.id).filter(|_| !is_last);
+    let sessions = kit.store.sessions(principal.user, page.after, page.one_more(), call.now).await?;
+    let (sessions, next) = page.cut(sessions, |details| details.session.id);
     Ok(SessionPage { sessions, next })
 }

@@ -1,13 +1,11 @@
-//! Lists the accounts, for their operator.
+//! Lists the accounts, for their operators and administrators.
 
-use super::verify::backup_codes_remaining;
+use super::{paging::Page, verify::backup_codes_remaining};
 use crate::{
     error::Error,
     model::{Account, EnrolledFactor, UserId},
-    store::Store,
+    store::{AccountFilter, Store},
 };
-
-const BATCH: u64 = 200;
 
 /// An account with its factors.
 pub struct ListedUser {
@@ -19,13 +17,30 @@ pub struct ListedUser {
     pub backup_codes_remaining: u32,
 }
 
-/// A batch of accounts in the order in which they were made, after the one that is named; empty = there are no more.
-pub async fn list_users(store: &Store, after: Option<UserId>) -> Result<Vec<ListedUser>, Error> {
-    let mut listed = Vec::new();
-    for account in store.accounts(after, BATCH).await? {
-        let factors = store.factors(account.id).await?;
-        let backup_codes_remaining = backup_codes_remaining(&factors)?;
-        listed.push(ListedUser { account, factors, backup_codes_remaining });
+/// A page of accounts.
+pub struct UserPage {
+    /// The accounts, the newest first.
+    pub users: Vec<ListedUser>,
+    /// Asks for the next page; None = this is the last.
+    pub next: Option<UserId>,
+}
+
+/// A page of accounts.
+pub async fn list_users(store: &Store, filter: &AccountFilter, page: Page<UserId>) -> Result<UserPage, Error> {
+    let accounts = store.accounts(filter, page.after, page.one_more()).await?;
+    let (accounts, next) = page.cut(accounts, |account| account.id);
+    let ids: Vec<_> = accounts.iter().map(|account| account.id).collect();
+    let mut factors = store.factors_of(&ids).await?;
+    let mut users = Vec::new();
+    for account in accounts {
+        let factors = factors.remove(&account.id).unwrap_or_default();
+        users.push(listed(account, factors)?);
     }
-    Ok(listed)
+    Ok(UserPage { users, next })
+}
+
+/// One account with its factors.
+pub(super) fn listed(account: Account, factors: Vec<EnrolledFactor>) -> Result<ListedUser, Error> {
+    let backup_codes_remaining = backup_codes_remaining(&factors)?;
+    Ok(ListedUser { account, factors, backup_codes_remaining })
 }

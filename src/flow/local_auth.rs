@@ -27,7 +27,12 @@ pub use source::Sources;
 /// What a right password gives.
 pub enum SignIn {
     /// The password is enough.
-    Tokens(Tokens),
+    Tokens {
+        /// The tokens.
+        tokens: Tokens,
+        /// When the account must have a second factor; None = it need not.
+        grace_end: Option<Timestamp>,
+    },
     /// A second factor is asked for.
     Challenge(OpenChallenge),
     /// A second factor must be enrolled first.
@@ -79,6 +84,7 @@ async fn answer(
         method: None,
         reason: Some(refusal.reason()),
         count: None,
+        note: None,
         origin: &call.origin,
     };
     tx.record(&event, call.now).await?;
@@ -127,14 +133,17 @@ impl JudgedPassword<'_> {
 async fn proceed(kit: &Kit, tx: Tx, account: &Account, call: &Call) -> Result<SignIn, Error> {
     let factors = tx.factors(account.id).await?;
     let version = account.security_version;
-    match policy::sign_in(&kit.settings(), account.role, has_factor(&factors)) {
-        policy::SignIn::Session => {
+    let has_factor = has_factor(&factors);
+    let standing = policy::Standing { role: account.role, create_time: account.create_time, has_factor };
+    match policy::sign_in(&kit.settings(), standing, call.now) {
+        policy::SignIn::Session { grace_end } => {
             let proof = Proof { auth_time: call.now, amr: Amr::password(), acr: Acr::One };
             let (session, refresh) = kit.open_session(&tx, account.id, proof, call).await?;
             let event = Event::of(EventKind::LoginSuccess, account.id, &call.origin).session(session.id);
             tx.record(&event, call.now).await?;
             tx.commit().await?;
-            Ok(SignIn::Tokens(kit.tokens(&session, account.role, Some(refresh.to_text()), call)?))
+            let tokens = kit.tokens(&session, account.role, Some(refresh.to_text()), call)?;
+            Ok(SignIn::Tokens { tokens, grace_end })
         }
         policy::SignIn::Challenge => {
             let offers = kit.offers(&factors)?;

@@ -1,6 +1,7 @@
 //! What can be done, a verb a file. A verb takes what it needs from the kit, the call it serves, and its arguments.
 
 mod add_user;
+pub mod admin;
 mod again;
 mod attempt;
 mod authenticate;
@@ -17,6 +18,7 @@ mod list_sessions;
 mod list_users;
 mod local_auth;
 mod mint;
+mod paging;
 mod prove;
 mod record_refusals;
 mod refresh_session;
@@ -45,11 +47,12 @@ pub use disable::{DisableRequest, What, disable};
 pub use enable::{EnableRequest, Enabled, Shown, enable};
 pub use end_session::{end_enrolment_token, end_session};
 pub use generate_backup_codes::generate_backup_codes;
-pub use issue_password_token::issue_password_token;
+pub use issue_password_token::{LIFE as PASSWORD_TOKEN_LIFE, issue_password_token};
 pub use list_sessions::{SessionPage, list_sessions};
-pub use list_users::{ListedUser, list_users};
+pub use list_users::{ListedUser, UserPage, list_users};
 pub use local_auth::{SignIn, Sources, local_auth};
 pub use mint::Tokens;
+pub use paging::Page;
 pub use prove::InCall;
 pub use record_refusals::{Refusals, record_refusals};
 pub use refresh_session::refresh_session;
@@ -102,13 +105,24 @@ pub struct Kit {
     /// What is counted.
     pub meters: Meters,
     /// The policy, as it was read last.
-    pub settings: watch::Receiver<Settings>,
+    pub settings: watch::Sender<Settings>,
 }
 
 impl Kit {
     /// The policy.
     pub fn settings(&self) -> Settings {
         self.settings.borrow().clone()
+    }
+
+    /// Goes by another policy from now on, unless it is an older one: what was read before a change is of no use after it.
+    pub fn follow(&self, settings: Settings) {
+        self.settings.send_if_modified(|known| {
+            let is_newer = settings.version >= known.version && settings != *known;
+            if is_newer {
+                *known = settings;
+            }
+            is_newer
+        });
     }
 
     /// What can be asked of a user with these factors, what policy prefers first.

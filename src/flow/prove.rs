@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     challenge,
-    error::{Error, Refusal},
+    error::{self, Error, Refusal},
     factor::{self, Answer, Stretch, Verdict, phone},
     hash::Queue,
     limit,
@@ -249,7 +249,7 @@ pub(super) async fn record_lost<T>(kit: &Kit, tx: Tx, user: UserId, method: Meth
 }
 
 fn stale() -> Refusal {
-    Refusal::StepUpRequired { second_factor: true, max_age: Some(policy::STEP_UP_AGE) }
+    Refusal::StepUpRequired { what: error::Proof::SecondFactor, max_age: Some(policy::STEP_UP_AGE) }
 }
 
 /// A proof that may come in a call, in place of a fresh one.

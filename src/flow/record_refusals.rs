@@ -64,7 +64,7 @@ pub async fn record_refusals(kit: &Kit, now: Timestamp) -> Result<(), Error> {
 async fn write(kit: &Kit, counts: &[((i64, IpAddr), i64)]) -> Result<(), Error> {
     let tx = kit.store.begin().await?;
     for &((minute, source), count) in counts {
-        let origin = Origin { source, user_agent: String::new(), request_id: String::new() };
+        let origin = Origin { source, user_agent: String::new(), request_id: String::new(), admin: None };
         let event = Event {
             kind: EventKind::ExcessRateLimit,
             subject: None,
@@ -73,6 +73,7 @@ async fn write(kit: &Kit, counts: &[((i64, IpAddr), i64)]) -> Result<(), Error> 
             method: None,
             reason: Some("RATE_LIMITED"),
             count: Some(count),
+            note: None,
             origin: &origin,
         };
         tx.record(&event, Timestamp::from_seconds(minute * MINUTE)).await?;

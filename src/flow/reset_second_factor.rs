@@ -1,4 +1,4 @@
-//! Takes every second factor away from an account whose owner has lost them, by its operator.
+//! Takes every second factor away from an account whose owner has lost them, by its operator or an administrator.
 
 use super::{Call, again::again};
 use crate::{
@@ -9,11 +9,11 @@ use crate::{
 };
 
 /// Removes every factor and every backup code. Every session and every open challenge of the account ends.
-pub async fn reset_second_factor(store: &Store, user: UserId, call: &Call) -> Result<u64, Error> {
-    again(|| reset_once(store, user, call)).await
+pub async fn reset_second_factor(store: &Store, user: UserId, reason: &str, call: &Call) -> Result<u64, Error> {
+    again(|| reset_once(store, user, reason, call)).await
 }
 
-async fn reset_once(store: &Store, user: UserId, call: &Call) -> Result<u64, Error> {
+async fn reset_once(store: &Store, user: UserId, reason: &str, call: &Call) -> Result<u64, Error> {
     let tx = store.begin().await?;
     for method in Method::ALL {
         tx.clear_failures(user, FailureKey::Method(method)).await?;
@@ -25,7 +25,7 @@ async fn reset_once(store: &Store, user: UserId, call: &Call) -> Result<u64, Err
         return Err(Refusal::NotFound.into());
     }
     tx.delete_sessions(user, None).await?;
-    tx.record(&Event::of(EventKind::SecondFactorReset, user, &call.origin), call.now).await?;
+    tx.record(&Event::of(EventKind::SecondFactorReset, user, &call.origin).note(reason), call.now).await?;
     tx.commit().await?;
     Ok(removed)
 }

@@ -53,7 +53,7 @@ async fn set_once(kit: &Kit, request: &SetPasswordRequest, call: &Call) -> Resul
     let account = kit.store.find_account(user).await?.filter(|account| !account.blocked);
     let account = account.ok_or(Refusal::PasswordTokenInvalid)?;
     let names = Names { service: &kit.service_name, email: &account.email };
-    let new = Password::parse_new(&request.new_password, &names)?;
+    let new = Password::parse_new("new_password", &request.new_password, &names)?;
     let factors = kit.store.factors(user).await?;
     if has_factor(&factors) {
         if request.code.is_empty() {
@@ -129,7 +129,7 @@ pub async fn replace_password(
 ) -> Result<(), Error> {
     let account = store.find_account_by_email(email).await?;
     let account = account.ok_or_else(|| anyhow!("there is no account with this e-mail address"))?;
-    let new = Password::parse_new(password, &Names { service, email })?.hash(hasher).await?;
+    let new = Password::parse_new("new_password", password, &Names { service, email })?.hash(hasher).await?;
     let owner = owner(ring, email)?;
     again(|| async { save(store.begin().await?, account.id, owner, &new, call).await }).await
 }

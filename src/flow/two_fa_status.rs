@@ -2,6 +2,7 @@
 
 use super::{Kit, verify::backup_codes_remaining};
 use crate::{
+    clock::Timestamp,
     error::{Error, Refusal},
     factor::phone,
     model::{Caller, EnrolledFactor, Method, has_factor},
@@ -14,6 +15,10 @@ pub struct TwoFaStatus {
     pub enabled: bool,
     /// Whether policy asks for one.
     pub required: bool,
+    /// Until when the account may do without one; None = it may always, or has one.
+    pub grace_end: Option<Timestamp>,
+    /// Whether another factor is to be enrolled: what there is, is of methods that are switched off.
+    pub is_led_on: bool,
     /// The confirmed factors, oldest first, without the set of backup codes.
     pub factors: Vec<ListedFactor>,
     /// How many backup codes are left.
@@ -32,16 +37,29 @@ pub struct ListedFactor {
 pub async fn two_fa_status(kit: &Kit, caller: &Caller) -> Result<TwoFaStatus, Error> {
     let user = caller.user().ok_or(Refusal::Unauthenticated)?;
     let account = kit.store.find_account(user).await?.ok_or(Refusal::Unauthenticated)?;
-    let mut factors = kit.store.factors(user).await?;
+    let factors = kit.store.factors(user).await?;
     let backup_codes_remaining = backup_codes_remaining(&factors)?;
-    factors.retain(|factor| factor.method != Method::BackupCode);
+    let settings = kit.settings();
+    let is_led_on = policy::is_led_on(&settings, account.role, &methods(&factors));
     let enabled = has_factor(&factors);
     Ok(TwoFaStatus {
         enabled,
-        required: policy::is_required(&kit.settings(), account.role),
-        factors: factors.into_iter().map(listed).collect::<Result<_, Error>>()?,
+        required: policy::is_required(&settings, account.role),
+        grace_end: policy::grace_end(&settings, account.role, account.create_time).filter(|_| !enabled),
+        is_led_on,
+        factors: listed_factors(factors)?,
         backup_codes_remaining,
     })
+}
+
+/// The factors without the set of backup codes, as they are shown.
+pub(super) fn listed_factors(factors: Vec<EnrolledFactor>) -> Result<Vec<ListedFactor>, Error> {
+    factors.into_iter().filter(|factor| factor.method != Method::BackupCode).map(listed).collect()
+}
+
+/// The methods of these factors.
+pub(super) fn methods(factors: &[EnrolledFactor]) -> Vec<Method> {
+    factors.iter().map(|factor| factor.method).collect()
 }
 
 fn listed(factor: EnrolledFactor) -> Result<ListedFactor, Error> {

@@ -9,11 +9,17 @@ use crate::{
 };
 
 /// Sets back every count of wrong codes, wrong passwords and text messages of an account.
-pub async fn unlock_user(store: &Store, ring: &KeyRing, account: &Account, call: &Call) -> Result<(), Error> {
-    again(|| unlock_once(store, ring, account, call)).await
+pub async fn unlock_user(
+    store: &Store,
+    ring: &KeyRing,
+    account: &Account,
+    reason: &str,
+    call: &Call,
+) -> Result<(), Error> {
+    again(|| unlock_once(store, ring, account, reason, call)).await
 }
 
-async fn unlock_once(store: &Store, ring: &KeyRing, account: &Account, call: &Call) -> Result<(), Error> {
+async fn unlock_once(store: &Store, ring: &KeyRing, account: &Account, reason: &str, call: &Call) -> Result<(), Error> {
     let tx = store.begin().await?;
     for method in Method::ALL {
         tx.clear_failures(account.id, FailureKey::Method(method)).await?;
@@ -21,6 +27,6 @@ async fn unlock_once(store: &Store, ring: &KeyRing, account: &Account, call: &Ca
     }
     tx.clear_buckets_of(&owner(ring, &account.email)?).await?;
     tx.clear_buckets_of(&send_code::owner(ring, account.id)?).await?;
-    tx.record(&Event::of(EventKind::UserUnlocked, account.id, &call.origin), call.now).await?;
+    tx.record(&Event::of(EventKind::UserUnlocked, account.id, &call.origin).note(reason), call.now).await?;
     tx.commit().await
 }

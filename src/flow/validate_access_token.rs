@@ -1,12 +1,7 @@
 //! Tells whether an access token is good now.
 
 use super::{Authenticated, Call, Kit, authenticate};
-use crate::{
-    error::Error,
-    model::{Acr, LiveSession, UserId},
-    policy,
-    token::access::Claims,
-};
+use crate::{error::Error, model::UserId, policy, token::access::Claims};
 
 /// What is said of a token.
 pub enum TokenJudgement {
@@ -27,12 +22,10 @@ pub async fn validate_access_token(kit: &Kit, token: &str, call: &Call) -> Resul
         Some(Authenticated::Enrollee(enrollee)) => TokenJudgement::Requires2fa(enrollee.user),
         Some(Authenticated::Session(session)) => match *session {
             (claims, live) if live.blocked => TokenJudgement::UserBlocked(claims.sub),
-            (claims, live) if is_short_of_a_factor(kit, &live) => TokenJudgement::Requires2fa(claims.sub),
+            (claims, live) if policy::is_short_of_a_factor(&kit.settings(), &live, call.now) => {
+                TokenJudgement::Requires2fa(claims.sub)
+            }
             (claims, _) => TokenJudgement::Authenticated(claims),
         },
     })
-}
-
-fn is_short_of_a_factor(kit: &Kit, live: &LiveSession) -> bool {
-    live.session.proof.acr == Acr::One && policy::is_required(&kit.settings(), live.role)
 }

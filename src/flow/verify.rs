@@ -9,15 +9,17 @@ use super::{
     again::again,
     attempt::{Attempt, Stop},
     prove::{Code, Proven, prove},
+    two_fa_status::methods,
 };
 use crate::{
     challenge,
     error::{Error, Refusal},
     factor::{self, backup_code},
     model::{
-        Acr, Amr, Caller, EnrolledFactor, Event, EventKind, Method, PendingEnrolment, Proof, Purpose, SessionId,
+        Acr, Amr, Caller, EnrolledFactor, Event, EventKind, Method, PendingEnrolment, Proof, Purpose, Role, SessionId,
         Subject,
     },
+    policy,
     secret::Secret,
     swap::Swap,
 };
@@ -42,6 +44,8 @@ pub struct Verified {
     pub backup_codes: Vec<Secret<String>>,
     /// How many backup codes are left.
     pub backup_codes_remaining: u32,
+    /// Whether another factor is to be enrolled: what there is, is of methods that are switched off.
+    pub is_led_on: bool,
 }
 
 /// Answers a challenge.
@@ -90,7 +94,7 @@ async fn login(kit: &Kit, proven: Proven, call: &Call) -> Result<Verified, Stop>
     tx.record(&event, call.now).await?;
     tx.commit().await?;
     let tokens = kit.tokens(&session, account.role, Some(refresh.to_text()), call)?;
-    verified(Purpose::Login, tokens, &factors, method)
+    verified(kit, Purpose::Login, tokens, account.role, &factors, method)
 }
 
 async fn step_up(kit: &Kit, proven: Proven, session: SessionId, call: &Call) -> Result<Verified, Stop> {
@@ -108,7 +112,7 @@ async fn step_up(kit: &Kit, proven: Proven, session: SessionId, call: &Call) -> 
     tx.record(&event, call.now).await?;
     tx.commit().await?;
     let tokens = kit.tokens(&live.session, account.role, None, call)?;
-    verified(Purpose::StepUp, tokens, &factors, method)
+    verified(kit, Purpose::StepUp, tokens, account.role, &factors, method)
 }
 
 async fn confirm(
@@ -124,14 +128,23 @@ async fn confirm(
         tokens: confirmed.tokens,
         backup_codes_remaining: confirmed.backup_codes_remaining,
         backup_codes: confirmed.backup_codes,
+        is_led_on: false,
     })
 }
 
-fn verified(purpose: Purpose, tokens: Tokens, factors: &[EnrolledFactor], method: Method) -> Result<Verified, Stop> {
+fn verified(
+    kit: &Kit,
+    purpose: Purpose,
+    tokens: Tokens,
+    role: Role,
+    factors: &[EnrolledFactor],
+    method: Method,
+) -> Result<Verified, Stop> {
     // The factors were read before the code was used up.
     let used_now = u32::from(method == Method::BackupCode);
     let backup_codes_remaining = backup_codes_remaining(factors)?.saturating_sub(used_now);
-    Ok(Verified { purpose, tokens, backup_codes: Vec::new(), backup_codes_remaining })
+    let is_led_on = policy::is_led_on(&kit.settings(), role, &methods(factors));
+    Ok(Verified { purpose, tokens, backup_codes: Vec::new(), backup_codes_remaining, is_led_on })
 }
 
 /// How many backup codes are left among these factors.

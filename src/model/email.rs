@@ -24,7 +24,7 @@ impl Email {
         if typed.chars().any(char::is_control) {
             return Err("must not hold control characters.");
         }
-        let lower: String = typed.nfc().flat_map(char::to_lowercase).nfc().collect();
+        let lower = lower(typed);
         let (local, domain) = lower.rsplit_once('@').ok_or("must be an address such as user@example.com.")?;
         if local.is_empty() || local.chars().any(char::is_whitespace) {
             return Err("must have a name without white space before the @.");
@@ -40,6 +40,18 @@ impl Email {
         Ok(Self { typed: typed.to_owned(), canonical })
     }
 
+    /// Reads what may be a part of an address: in the form that canonical addresses have.
+    pub fn part(text: &str) -> Result<String, &'static str> {
+        let typed = text.trim_matches(|c: char| c.is_ascii_whitespace());
+        if typed.len() > MAX_BYTES {
+            return Err("must be at most 254 bytes.");
+        }
+        if typed.chars().any(char::is_control) {
+            return Err("must not hold control characters.");
+        }
+        Ok(Self::parse(typed).map_or_else(|_| lower(typed), |whole| whole.canonical))
+    }
+
     /// As it was typed, less the white space around it.
     pub fn typed(&self) -> &str {
         &self.typed
@@ -49,6 +61,10 @@ impl Email {
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
+}
+
+fn lower(text: &str) -> String {
+    text.nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
 #[cfg(test)]

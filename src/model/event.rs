@@ -53,6 +53,20 @@ pub enum EventKind {
     SecondFactorReset,
     /// The waits of an account were ended by its operator.
     UserUnlocked,
+    /// The e-mail address of an account was changed.
+    UserUpdated,
+    /// The role of an account was changed.
+    RoleChanged,
+    /// An account was removed.
+    UserDeleted,
+    /// An account was blocked.
+    UserBlocked,
+    /// An account was let in again.
+    UserUnblocked,
+    /// The policy was changed.
+    SettingsUpdated,
+    /// An administrator has read something.
+    AdminRead,
 }
 
 impl EventKind {
@@ -83,6 +97,13 @@ impl EventKind {
             Self::PasswordTokenCreated => "authn_token_created",
             Self::SecondFactorReset => "authn_factor_reset",
             Self::UserUnlocked => "user_unlocked",
+            Self::UserUpdated => "user_updated",
+            Self::RoleChanged => "privilege_permissions_changed",
+            Self::UserDeleted => "user_deleted",
+            Self::UserBlocked => "user_blocked",
+            Self::UserUnblocked => "user_unblocked",
+            Self::SettingsUpdated => "settings_updated",
+            Self::AdminRead => "authz_admin",
         }
     }
 }
@@ -103,6 +124,8 @@ pub struct Event<'a> {
     pub reason: Option<&'static str>,
     /// How often it happened, where one record stands for many.
     pub count: Option<i64>,
+    /// Words for whoever reads it: why it was done, or what exactly.
+    pub note: Option<&'a str>,
     /// Where the call came from.
     pub origin: &'a Origin,
 }
@@ -110,14 +133,20 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// A record about an account.
     pub fn of(kind: EventKind, subject: UserId, origin: &'a Origin) -> Self {
+        Self { subject: Some(subject), ..Self::about_nobody(kind, origin) }
+    }
+
+    /// A record about no account in particular.
+    pub fn about_nobody(kind: EventKind, origin: &'a Origin) -> Self {
         Self {
             kind,
-            subject: Some(subject),
+            subject: None,
             identifier_hash: None,
             session: None,
             method: None,
             reason: None,
             count: None,
+            note: None,
             origin,
         }
     }
@@ -133,6 +162,13 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn method(mut self, method: Method) -> Self {
         self.method = Some(method);
+        self
+    }
+
+    /// With words for whoever reads it; none if they are empty.
+    #[must_use]
+    pub fn note(mut self, note: &'a str) -> Self {
+        self.note = Some(note).filter(|note| !note.is_empty());
         self
     }
 

@@ -22,4 +22,4 @@ pub use ids::{AuditEventId, FactorId, RequestId, SessionId, TokenId, UserId};
 pub use origin::Origin;
 pub use phone::{PhoneNumber, SentCode};
 pub use session::{Acr, Amr, LiveSession, NewSession, Proof, RefreshState, Session, SessionDetails};
-pub use settings::{RequiredFor, Settings};
+pub use settings::{Grace, RequiredFor, Settings, SettingsChange, SettingsVersion};

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::model::UserId;
+
 /// Where a call comes from.
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -11,6 +13,8 @@ pub struct Origin {
     pub user_agent: String,
     /// The id that the logs of this call carry.
     pub request_id: String,
+    /// The administrator who acts, where it is one who acts on another account or on the policy.
+    pub admin: Option<UserId>,
 }
 
 impl Origin {
@@ -20,6 +24,7 @@ impl Origin {
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             user_agent: "countersign command line".to_owned(),
             request_id: String::new(),
+            admin: None,
         }
     }
 }

@@ -3,11 +3,15 @@
 use anyhow::Context;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::Expr,
+    ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QuerySelect,
+    sea_query::{Expr, Func},
 };
 
-use super::{Store, Tx, entity::user, inserted, outage};
+use super::{
+    Store, Tx,
+    entity::{create_request, factor, factor_failure, password_token, session, user},
+    inserted, outage,
+};
 use crate::{
     clock::Timestamp,
     error::Error,
@@ -26,16 +30,6 @@ impl Store {
             .await
             .map_err(outage)?;
         row.map(|row| account(row, &self.ring)).transpose()
-    }
-
-    /// At most `count` accounts in the order in which they were made, from the one after `after` on.
-    pub async fn accounts(&self, after: Option<UserId>, count: u64) -> Result<Vec<Account>, Error> {
-        let mut all = user::Entity::find();
-        if let Some(after) = after {
-            all = all.filter(user::Column::Id.gt(after.uuid()));
-        }
-        let rows = all.order_by_asc(user::Column::Id).limit(count).all(&self.reader).await.map_err(outage)?;
-        rows.into_iter().map(|row| account(row, &self.ring)).collect()
     }
 
     /// Whether there is an administrator.
@@ -71,6 +65,7 @@ impl Tx {
                 seal_password_hash(&self.ring, account.id, hash).map(|sealed| Set(Some(sealed)))
             })?,
             create_time: Set(account.create_time.millis()),
+            first_enroll_time: NotSet,
             phone: match &account.phone {
                 Some(phone) => Set(Some(seal_phone(&self.ring, account.id, phone)?)),
                 None => NotSet,
@@ -96,6 +91,70 @@ impl Tx {
     pub async fn save_phone(&self, id: UserId, phone: &PhoneNumber) -> Result<Swap, Error> {
         let done = user::Entity::update_many()
             .col_expr(user::Column::Phone, Expr::val(seal_phone(&self.ring, id, phone)?))
+            .filter(user::Column::Id.eq(id.uuid()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Sets the e-mail address; Stale when it is another account's.
+    pub async fn save_email(&self, id: UserId, email: &Email) -> Result<Swap, Error> {
+        let done = user::Entity::update_many()
+            .col_expr(user::Column::EmailTyped, Expr::val(email.typed().as_bytes().to_vec()))
+            .col_expr(user::Column::EmailCanonical, Expr::val(email.canonical().as_bytes().to_vec()))
+            .filter(user::Column::Id.eq(id.uuid()))
+            .exec(&self.inner)
+            .await;
+        inserted(done.map(|done| done.rows_affected))
+    }
+
+    /// Sets the role, and raises the security version.
+    pub async fn save_role(&self, id: UserId, role: Role) -> Result<Swap, Error> {
+        self.change_account(id, user::Column::Role, Expr::val(role.as_str())).await
+    }
+
+    /// Blocks an account or lets it in, and raises the security version.
+    pub async fn save_blocked(&self, id: UserId, blocked: bool) -> Result<Swap, Error> {
+        self.change_account(id, user::Column::Blocked, Expr::val(blocked)).await
+    }
+
+    /// Notes that the account has a factor from now on, and raises the security version.
+    pub async fn save_enrolment(&self, id: UserId, now: Timestamp) -> Result<Swap, Error> {
+        let first = Func::coalesce([Expr::col(user::Column::FirstEnrollTime), Expr::val(now.millis())]);
+        self.change_account(id, user::Column::FirstEnrollTime, first.into()).await
+    }
+
+    /// Removes an account and all that is kept under its id. Its counters lie under hashes: see `delete_buckets_of`.
+    pub async fn delete_account(&self, id: UserId) -> Result<Swap, Error> {
+        let id = id.uuid();
+        let failures = factor_failure::Entity::delete_many().filter(factor_failure::Column::UserId.eq(id));
+        failures.exec(&self.inner).await.map_err(outage)?;
+        let factors = factor::Entity::delete_many().filter(factor::Column::UserId.eq(id));
+        factors.exec(&self.inner).await.map_err(outage)?;
+        let sessions = session::Entity::delete_many().filter(session::Column::UserId.eq(id));
+        sessions.exec(&self.inner).await.map_err(outage)?;
+        let tokens = password_token::Entity::delete_many().filter(password_token::Column::UserId.eq(id));
+        tokens.exec(&self.inner).await.map_err(outage)?;
+        let requests = create_request::Entity::delete_many().filter(create_request::Column::UserId.eq(id));
+        requests.exec(&self.inner).await.map_err(outage)?;
+        let done = user::Entity::delete_by_id(id).exec(&self.inner).await.map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// How many administrators there are beside one who can sign in. Ask behind `lock_settings`.
+    pub async fn count_other_admins(&self, but: UserId) -> Result<u64, Error> {
+        let others = user::Entity::find()
+            .filter(user::Column::Role.eq(Role::Admin.as_str()))
+            .filter(user::Column::Blocked.eq(false))
+            .filter(user::Column::Id.ne(but.uuid()));
+        others.count(&self.inner).await.map_err(outage)
+    }
+
+    async fn change_account(&self, id: UserId, column: user::Column, value: Expr) -> Result<Swap, Error> {
+        let done = user::Entity::update_many()
+            .col_expr(column, value)
+            .col_expr(user::Column::SecurityVersion, Expr::col(user::Column::SecurityVersion).add(1))
             .filter(user::Column::Id.eq(id.uuid()))
             .exec(&self.inner)
             .await

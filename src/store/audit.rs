@@ -25,6 +25,8 @@ impl Tx {
             source: Set(event.origin.source.to_string()),
             user_agent: Set(event.origin.user_agent.as_bytes().to_vec()),
             request_id: Set(event.origin.request_id.clone()),
+            admin_id: Set(event.origin.admin.map(|id| id.uuid())),
+            note: Set(event.note.map(|note| note.as_bytes().to_vec())),
         };
         audit_event::Entity::insert(row).exec_without_returning(&self.inner).await.map_err(outage)?;
         Ok(())

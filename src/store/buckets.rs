@@ -171,6 +171,13 @@ impl Tx {
         self.empty(Condition::all().add(bucket::Column::OwnerHash.eq(owner.to_vec()))).await
     }
 
+    /// Removes every bucket of an owner.
+    pub async fn delete_buckets_of(&self, owner: &[u8; 32]) -> Result<(), Error> {
+        let own = bucket::Entity::delete_many().filter(bucket::Column::OwnerHash.eq(owner.to_vec()));
+        own.exec(&self.inner).await.map_err(outage)?;
+        Ok(())
+    }
+
     /// Remembers that an account was signed in to from a network.
     pub async fn remember_network(&self, hash: &[u8; 32], owner: &[u8; 32], end_time: Timestamp) -> Result<(), Error> {
         let row = known_network::ActiveModel {

@@ -152,6 +152,8 @@ pub(super) struct Words {
     pub(super) find_table: &'static str,
     /// The database's clock in milliseconds, no row where it takes no writes; None = it is this machine's.
     pub(super) clock: Option<&'static str>,
+    /// Whether the bytes of the first expression hold those of the second.
+    pub(super) holds: &'static str,
     /// Waits until nobody else changes the schema; lasts as long as the connection.
     pub(super) lock_schema: Option<String>,
 }
@@ -161,6 +163,7 @@ pub(super) fn words(backend: DbBackend) -> anyhow::Result<Words> {
         DbBackend::Sqlite => Words {
             find_table: "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?",
             clock: None,
+            holds: "instr(?, ?) > 0",
             lock_schema: None,
         },
         DbBackend::Postgres => Words {
@@ -169,12 +172,14 @@ pub(super) fn words(backend: DbBackend) -> anyhow::Result<Words> {
             clock: Some(
                 "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) WHERE NOT pg_is_in_recovery()",
             ),
+            holds: "position($2 in $1) > 0",
             lock_schema: Some(format!("SELECT CAST(1 AS bigint) FROM pg_advisory_lock({SCHEMA_LOCK})")),
         },
         DbBackend::MySql => Words {
             find_table: "SELECT table_name FROM information_schema.tables \
                          WHERE table_schema = DATABASE() AND table_name = ?",
             clock: Some("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) FROM DUAL WHERE @@global.read_only = 0"),
+            holds: "instr(?, ?) > 0",
             // Names of locks are the server's, not the database's.
             lock_schema: Some(format!(
                 "SELECT GET_LOCK(CONCAT('countersign.', LEFT(DATABASE(), 48)), {SCHEMA_LOCK_SECONDS})"

@@ -127,7 +127,7 @@ fn by_age(user: UserId) -> sea_orm::Select<factor::Entity> {
     factor::Entity::find().filter(factor::Column::UserId.eq(user.uuid())).order_by_asc(factor::Column::Id)
 }
 
-fn enrolled(row: factor::Model, ring: &KeyRing) -> Result<EnrolledFactor, Error> {
+pub(super) fn enrolled(row: factor::Model, ring: &KeyRing) -> Result<EnrolledFactor, Error> {
     let data = ring.open(place(row.user_id.as_bytes(), row.id.as_bytes()), &row.data)?;
     Ok(EnrolledFactor {
         id: FactorId::from_uuid(row.id),

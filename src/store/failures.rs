@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::Error,
-    model::{FailureKey, UserId},
+    model::{FailureKey, Method, UserId},
     swap::Swap,
 };
 
@@ -36,6 +36,13 @@ impl Store {
             .await
             .map_err(outage)?;
         Ok(row.map(|row| Timestamp::from_millis(row.locked_until)))
+    }
+
+    /// Failures in a row of the method's enrolled factors, and until when none of its codes is judged.
+    pub async fn failures(&self, user: UserId, method: Method) -> Result<Option<(i64, Timestamp)>, Error> {
+        let key = FailureKey::Method(method).as_str().to_owned();
+        let row = factor_failure::Entity::find_by_id((user.uuid(), key)).one(&self.reader).await.map_err(outage)?;
+        Ok(row.map(|row| (row.failures, Timestamp::from_millis(row.locked_until))))
     }
 }
 

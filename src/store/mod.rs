@@ -3,8 +3,11 @@
 mod accounts;
 mod audit;
 mod buckets;
+mod census;
 mod connect;
+mod create_requests;
 mod dialect;
+mod directory;
 mod entity;
 mod factors;
 mod failures;
@@ -33,7 +36,10 @@ use sessions::LiveQuery;
 use watched::Watched;
 
 pub use buckets::{Bucket, BucketState, Window};
+pub use census::{Adoption, Cutoff, Group};
 pub use connect::{Home, Look, Schema};
+pub use create_requests::CreateRequest;
+pub use directory::AccountFilter;
 pub use failures::Rung;
 pub use sessions::Rotation;
 pub use sms_prefixes::{Collapse, SmsPrefix};

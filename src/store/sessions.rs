@@ -55,6 +55,7 @@ struct LiveRow {
     role: String,
     blocked: bool,
     has_factor: bool,
+    account_create_time: i64,
 }
 
 impl Store {
@@ -224,6 +225,7 @@ fn live(id: Uuid) -> Select<session::Entity> {
             session::Column::EndTime,
         ])
         .columns([user::Column::Role, user::Column::Blocked])
+        .expr_as(Expr::col((user::Entity, user::Column::CreateTime)), "account_create_time")
         .expr_as(Expr::exists(any_factor), "has_factor")
         .join(JoinType::InnerJoin, owner)
 }
@@ -260,7 +262,8 @@ fn live_session(row: LiveRow) -> Result<LiveSession, Error> {
         end_time: Timestamp::from_millis(row.end_time),
     };
     let role = Role::from_word(&row.role).context("a stored role is unknown")?;
-    Ok(LiveSession { session, role, blocked: row.blocked, has_factor: row.has_factor })
+    let account_create_time = Timestamp::from_millis(row.account_create_time);
+    Ok(LiveSession { session, role, blocked: row.blocked, has_factor: row.has_factor, account_create_time })
 }
 
 fn refresh_state(row: session::Model) -> Result<RefreshState, Error> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Store,
-    entity::{bucket, known_network, password_token, session, sms_prefix, spent_challenge},
+    entity::{bucket, create_request, known_network, password_token, session, sms_prefix, spent_challenge},
     outage,
 };
 use crate::{clock::Timestamp, error::Error};
@@ -25,6 +25,7 @@ impl Store {
         let buckets = bucket::Column::EndTime.lte(now).and(bucket::Column::LockedUntil.lte(now));
         let networks = known_network::Column::EndTime.lte(now);
         let tokens = password_token::Column::EndTime.lte(now);
+        let requests = create_request::Column::EndTime.lte(now);
         let prefixes = sms_prefix::Column::EndTime.lte(now);
         let swept = [
             self.forget_successors(batch, now).await?,
@@ -34,6 +35,7 @@ impl Store {
             self.delete::<bucket::Entity, Hash>(bucket::Column::BucketHash, buckets, batch).await?,
             self.delete::<known_network::Entity, Hash>(known_network::Column::NetworkHash, networks, batch).await?,
             self.delete::<password_token::Entity, Hash>(password_token::Column::TokenHash, tokens, batch).await?,
+            self.delete::<create_request::Entity, Hash>(create_request::Column::RequestHash, requests, batch).await?,
             self.delete::<sms_prefix::Entity, String>(sms_prefix::Column::Prefix, prefixes, batch).await?,
         ];
         Ok(swept.into_iter().sum())

@@ -162,11 +162,12 @@ impl Watch {
             // A header value is ASCII here, so a byte is a character.
             user_agent: user_agent.chars().take(256).collect(),
             request_id: request_id(headers, now),
+            admin: None,
         };
         Call { now, origin }
     }
 
-    async fn pass<S>(&self, inner: S, mut request: Request<Body>, call: Call) -> Result<Response<Body>, Turned>
+    async fn pass<S>(&self, inner: S, mut request: Request<Body>, mut call: Call) -> Result<Response<Body>, Turned>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send,
@@ -188,8 +189,12 @@ impl Watch {
         let answer = async {
             let admitted = rule.admit(&self.kit, request.headers(), &call).await;
             let caller = admitted.map_err(|error| Turned::Away(status::of(error, &call.origin.request_id)))?;
+            if rule.is_for_administrators() {
+                // Whatever such a call records, it records by whom.
+                call.origin.admin = caller.user();
+            }
             request.extensions_mut().insert(caller);
-            request.extensions_mut().insert(call.clone());
+            request.extensions_mut().insert(call);
             Ok(inner.oneshot(request).await.unwrap_or_else(|never| match never {}))
         };
         tokio::time::timeout(deadline, answer).await.map_err(|_| Refusal::DeadlineExceeded)?

@@ -49,4 +49,8 @@ unprintable!(
     ChangePasswordRequest,
     SetPasswordRequest,
     SetPasswordResponse,
+    CreateUserRequest,
+    CreateUserResponse,
+    IssuePasswordResetResponse,
+    User,
 );

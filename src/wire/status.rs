@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
-    error::{Error, Outage, Refusal},
+    error::{Error, Outage, Proof, Refusal},
     model::Acr,
 };
 
@@ -50,8 +50,8 @@ pub fn refused(refusal: &Refusal) -> Status {
         Refusal::SmsDeliveryFailed => {
             details.set_retry_info(Some(Duration::from_secs(30)));
         }
-        Refusal::PasswordRejected(why) => {
-            details.add_bad_request_violation("new_password", why);
+        Refusal::PasswordRejected { field, why } => {
+            details.add_bad_request_violation(*field, why);
         }
         Refusal::InvalidCredentials
         | Refusal::InvalidCode { .. }
@@ -70,6 +70,9 @@ pub fn refused(refusal: &Refusal) -> Status {
         | Refusal::PhoneNumberRequired
         | Refusal::SmsNotConfigured
         | Refusal::NotFound
+        | Refusal::AlreadyExists
+        | Refusal::VersionMismatch
+        | Refusal::LastAdmin
         | Refusal::UnknownMethod
         | Refusal::RequestTooLarge
         | Refusal::DeadlineExceeded => {}
@@ -135,7 +138,7 @@ pub fn is_rate_limited(headers: &HeaderMap) -> bool {
 
 fn code(refusal: &Refusal) -> Code {
     match refusal {
-        Refusal::InvalidArgument(_) | Refusal::PasswordRejected(_) => Code::InvalidArgument,
+        Refusal::InvalidArgument(_) | Refusal::PasswordRejected { .. } => Code::InvalidArgument,
         Refusal::InvalidCode { signed_in: true, .. }
         | Refusal::EnrollmentRequired
         | Refusal::PermissionDenied
@@ -152,9 +155,12 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::TwoFaNotEnabled
         | Refusal::TwoFaRequired
         | Refusal::PhoneNumberRequired
-        | Refusal::SmsNotConfigured => Code::FailedPrecondition,
+        | Refusal::SmsNotConfigured
+        | Refusal::LastAdmin => Code::FailedPrecondition,
         Refusal::SmsDeliveryFailed => Code::Unavailable,
         Refusal::NotFound => Code::NotFound,
+        Refusal::AlreadyExists => Code::AlreadyExists,
+        Refusal::VersionMismatch => Code::Aborted,
         Refusal::UnknownMethod => Code::Unimplemented,
         Refusal::DeadlineExceeded => Code::DeadlineExceeded,
     }
@@ -164,10 +170,13 @@ fn metadata(refusal: &Refusal) -> HashMap<String, String> {
     if let Refusal::InvalidCode { exhausted: true, .. } = refusal {
         return HashMap::from([(EXHAUSTED.to_owned(), "true".to_owned())]);
     }
-    let Refusal::StepUpRequired { second_factor, max_age } = refusal else {
+    let Refusal::StepUpRequired { what, max_age } = refusal else {
         return HashMap::new();
     };
-    let acr = if *second_factor { Acr::Two } else { Acr::One };
+    let acr = match what {
+        Proof::SecondFactor => Acr::Two,
+        Proof::Password | Proof::NewFactor => Acr::One,
+    };
     let mut metadata = HashMap::from([("acr_values".to_owned(), acr.urn().to_owned())]);
     if let Some(max_age) = max_age {
         metadata.insert("max_age".to_owned(), max_age.as_secs().to_string());

@@ -64,7 +64,7 @@ impl Bench {
         let (store, ring) = open_store(&config, Schema::AsConfigured, NOW).await.unwrap();
         let signing = SigningKeys::from_ring(&ring).unwrap();
         let hasher = Hasher::with_cost(1, CHEAP).unwrap();
-        let (_, settings) = watch::channel(store.settings().await.unwrap());
+        let settings = watch::Sender::new(store.settings().await.unwrap());
         let ephemeral = Arc::new(Counting { inner, calls: AtomicU64::new(0) });
         let kit = Kit {
             store,
@@ -139,7 +139,7 @@ impl Bench {
     /// The token of a session that the password alone gives.
     pub async fn token(&self, email: &str) -> String {
         let signed_in = flow::local_auth(&self.kit, email, &Secret::new(PASSWORD.to_owned()), &call(NOW)).await;
-        let SignIn::Tokens(tokens) = signed_in.unwrap() else { panic!("no factor yet") };
+        let SignIn::Tokens { tokens, .. } = signed_in.unwrap() else { panic!("no factor yet") };
         tokens.access_token.expose().clone()
     }
 }

@@ -85,7 +85,7 @@ async fn the_readme_tells_how_often_the_stores_are_asked() {
     bench.kit.sources = Sources::new(Some(20));
     sign_in(&bench).await;
     let before = now(&bench);
-    let SignIn::Tokens(tokens) = sign_in(&bench).await else { panic!("no factor yet") };
+    let SignIn::Tokens { tokens, .. } = sign_in(&bench).await else { panic!("no factor yet") };
     assert_eq!(since(&bench, before), told("sign-in by password, from a network that is known"));
 
     let before = now(&bench);

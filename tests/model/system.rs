@@ -98,7 +98,7 @@ impl System {
         let expected = hand.password.expected(right, now);
         same(outcome(&answer), expected)?;
         match answer {
-            Ok(SignIn::Tokens(tokens)) if hand.model.factors.is_empty() => {
+            Ok(SignIn::Tokens { tokens, .. }) if hand.model.factors.is_empty() => {
                 let sid = self.bench.kit.access.read(tokens.access_token.expose(), now).unwrap().sid;
                 hand.begin(sid, tokens.refresh_token.unwrap().expose(), false, now);
             }

@@ -168,7 +168,7 @@ impl World {
         let call = Call { now: self.clock.now(), origin: Origin::command_line() };
         let (store, _) = open_store(&self.config, Schema::AsConfigured, call.now).await.unwrap();
         let account = store.find_account_by_email(&Email::parse(email).unwrap()).await.unwrap().unwrap();
-        let token = flow::issue_password_token(&store, account.id, &call).await.unwrap();
+        let token = flow::issue_password_token(&store, account.id, "", &call).await.unwrap();
         store.close().await.unwrap();
         token.expose().clone()
     }

@@ -164,7 +164,7 @@ async fn add(
     }
     tx.clear_failures(user, FailureKey::Enrolment(method)).await?;
     tx.clear_failures(user, FailureKey::Method(method)).await?;
-    if tx.raise_security_version(user).await? == Swap::Stale {
+    if tx.save_enrolment(user, call.now).await? == Swap::Stale {
         return Err(Stop::Over);
     }
     Ok(())

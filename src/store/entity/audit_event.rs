@@ -18,6 +18,8 @@ pub struct Model {
     pub source: String,
     pub user_agent: Vec<u8>,
     pub request_id: String,
+    pub admin_id: Option<Uuid>,
+    pub note: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -2,6 +2,7 @@
 
 pub mod audit_event;
 pub mod bucket;
+pub mod create_request;
 pub mod factor;
 pub mod factor_failure;
 pub mod key_check;
@@ -9,6 +10,7 @@ pub mod known_network;
 pub mod password_token;
 pub mod session;
 pub mod setting;
+pub mod settings_version;
 pub mod sms_prefix;
 pub mod spent_challenge;
 pub mod user;

@@ -18,6 +18,9 @@ pub struct Model {
     pub sms_digits: i16,
     pub sms_code_life_seconds: i64,
     pub version: i64,
+    pub admins_since: i64,
+    pub all_since: i64,
+    pub change_time: i64,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

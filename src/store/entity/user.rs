@@ -15,6 +15,7 @@ pub struct Model {
     pub password_hash: Option<Vec<u8>>,
     pub create_time: i64,
     pub phone: Option<Vec<u8>>,
+    pub first_enroll_time: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

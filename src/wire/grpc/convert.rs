@@ -12,6 +12,8 @@ use crate::{
     wire::pb,
 };
 
+const REASON_CHARACTERS: usize = 256;
+
 /// The method that a request names; None = it names none.
 pub fn method(number: i32) -> Result<Option<Method>, Refusal> {
     match pb::Method::try_from(number) {
@@ -30,6 +32,16 @@ impl From<Method> for pb::Method {
             Method::Phone => Self::Phone,
             Method::BackupCode => Self::BackupCode,
         }
+    }
+}
+
+/// The role that a request names; None = it names none.
+pub fn role(field: &'static str, number: i32) -> Result<Option<Role>, Refusal> {
+    match pb::Role::try_from(number) {
+        Ok(pb::Role::Unspecified) => Ok(None),
+        Ok(pb::Role::User) => Ok(Some(Role::User)),
+        Ok(pb::Role::Admin) => Ok(Some(Role::Admin)),
+        Err(_) => Err(Refusal::field(field, format!("{number} is no role."))),
     }
 }
 
@@ -96,6 +108,20 @@ pub fn id<T: FromStr<Err = &'static str>>(field: &'static str, text: &str) -> Re
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|problem| Refusal::field(field, problem)),
     }
+}
+
+/// An id that must be there.
+pub fn needed<T: FromStr<Err = &'static str>>(field: &'static str, text: &str) -> Result<T, Refusal> {
+    text.parse().map_err(|problem| Refusal::field(field, problem))
+}
+
+/// Words of an administrator for the audit log.
+pub fn reason(text: &str) -> Result<&str, Refusal> {
+    if text.chars().count() > REASON_CHARACTERS || text.chars().any(char::is_control) {
+        let problem = format!("must have at most {REASON_CHARACTERS} characters and no control characters.");
+        return Err(Refusal::field("reason", problem));
+    }
+    Ok(text)
 }
 
 /// Secrets, on their way out.

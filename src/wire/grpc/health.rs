@@ -38,7 +38,7 @@ pub async fn probe(address: &str, live: bool) -> anyhow::Result<bool> {
 /// Stays SERVING while the process turns.
 const LIVENESS: &str = "liveness";
 /// Services that follow the database; the empty name stands for the server as a whole.
-const FOLLOW_DATABASE: [&str; 2] = ["", "countersign.v1.SessionService"];
+const FOLLOW_DATABASE: [&str; 3] = ["", "countersign.v1.SessionService", "countersign.v1.AdminService"];
 /// Those that follow the ephemeral store too.
 const FOLLOW_BOTH: [&str; 1] = ["countersign.v1.TwoFaService"];
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -1,5 +1,6 @@
 //! The gRPC server: its services and the limits of its transport.
 
+mod admin;
 mod convert;
 mod health;
 mod session;
@@ -22,7 +23,10 @@ pub use health::{Health, probe};
 use super::{
     caller::Rules,
     guard::Guard,
-    pb::{self, session_service_server::SessionServiceServer, two_fa_service_server::TwoFaServiceServer},
+    pb::{
+        self, admin_service_server::AdminServiceServer, session_service_server::SessionServiceServer,
+        two_fa_service_server::TwoFaServiceServer,
+    },
     proxies::Proxies,
     status,
 };
@@ -30,7 +34,7 @@ use crate::{
     clock::Clock,
     error::{Error, Refusal},
     flow::{Call, Kit},
-    model::{Caller, Principal},
+    model::{Caller, Principal, UserId},
 };
 
 /// Bytes of a message.
@@ -65,10 +69,12 @@ impl Services {
     ) -> anyhow::Result<Self> {
         let twofa = TwoFaServiceServer::new(twofa::TwoFa::new(Arc::clone(kit)));
         let session = SessionServiceServer::new(session::Session::new(Arc::clone(kit)));
+        let admin = AdminServiceServer::new(admin::Admin::new(Arc::clone(kit)));
         let mut routes = Routes::builder();
         routes
             .add_service(twofa.max_decoding_message_size(MESSAGE_BYTES))
             .add_service(session.max_decoding_message_size(MESSAGE_BYTES))
+            .add_service(admin.max_decoding_message_size(MESSAGE_BYTES))
             .add_service(health.service());
         if reflection {
             // Old clients ask for v1alpha, new ones for v1; each lists itself only.
@@ -142,6 +148,11 @@ impl<T> Admitted<T> {
             Caller::User(principal) => Ok(principal),
             Caller::Anonymous | Caller::Enrollee(_) => Err(status::refused(&Refusal::Unauthenticated)),
         }
+    }
+
+    /// The account that calls.
+    fn user(&self) -> Result<UserId, Refusal> {
+        self.caller.user().ok_or(Refusal::Unauthenticated)
     }
 
     /// The status of an error that ends this call.

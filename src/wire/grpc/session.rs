@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Refusal,
-    flow::{self, InCall, Kit, PasswordSet, TokenJudgement},
+    flow::{self, InCall, Kit, Page, PasswordSet, TokenJudgement},
     model::{Caller, SessionDetails, SessionId},
     secret::Secret,
     token::keys::PublicKey,
@@ -74,8 +74,9 @@ impl pb::session_service_server::SessionService for Session {
     ) -> Result<Response<pb::ListSessionsResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let principal = admitted.principal()?;
-        let (size, token) = (admitted.message.page_size, &admitted.message.page_token);
-        let page = flow::list_sessions(&self.kit, principal, size, token, &admitted.call).await;
+        let page = Page::of(admitted.message.page_size, &admitted.message.page_token);
+        let page = page.map_err(|refusal| admitted.refuse(refusal))?;
+        let page = flow::list_sessions(&self.kit, principal, page, &admitted.call).await;
         let page = page.map_err(|error| admitted.refuse(error))?;
         Ok(Response::new(pb::ListSessionsResponse {
             sessions: page.sessions.into_iter().map(|details| shown(details, principal.session)).collect(),

@@ -9,6 +9,7 @@ use super::{
     convert::{count, duration, exposed, factor, id, method, methods, timestamp},
 };
 use crate::{
+    clock::Timestamp,
     error::Refusal,
     factor::phone::NOTICE,
     flow::{self, InCall, Kit, Shown, SignIn, Tokens, What},
@@ -39,7 +40,7 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
         let password = Secret::new(std::mem::take(&mut admitted.message.password));
         let sign_in = flow::local_auth(&self.kit, &admitted.message.email, &password, &admitted.call).await;
         Ok(Response::new(match sign_in.map_err(|error| admitted.refuse(error))? {
-            SignIn::Tokens(tokens) => signed_in(&tokens),
+            SignIn::Tokens { tokens, grace_end } => signed_in(&tokens, grace_end),
             SignIn::Challenge(challenge) => pb::LocalAuthResponse {
                 message: "2FA required".to_owned(),
                 two_fa_required: true,
@@ -102,6 +103,10 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
         let verified = flow::verify(&self.kit, &admitted.caller, &answer, &admitted.call).await;
         let verified = verified.map_err(|error| admitted.refuse(error))?;
         let text = match verified.purpose {
+            Purpose::Login if verified.is_led_on => {
+                "You are signed in. Your second factor is of a method that is switched off: it goes on to work; enrol another one \
+                 with Enable."
+            }
             Purpose::Login => "You are signed in.",
             Purpose::Enrolment if verified.backup_codes.is_empty() => "The factor is confirmed.",
             Purpose::Enrolment => {
@@ -120,6 +125,7 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
             expires_in: verified.tokens.expires_in,
             backup_codes: exposed(&verified.backup_codes),
             backup_codes_remaining: count(verified.backup_codes_remaining),
+            enrollment_recommended: verified.is_led_on,
         }))
     }
 
@@ -206,15 +212,22 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
         Ok(Response::new(pb::GetTwoFaStatusResponse {
             enabled: status.enabled,
             required: status.required,
+            grace_end_time: status.grace_end.map(timestamp),
             factors: status.factors.into_iter().map(factor).collect(),
             backup_codes_remaining: count(status.backup_codes_remaining),
+            enrollment_recommended: status.is_led_on,
         }))
     }
 }
 
-fn signed_in(tokens: &Tokens) -> pb::LocalAuthResponse {
+fn signed_in(tokens: &Tokens, grace_end: Option<Timestamp>) -> pb::LocalAuthResponse {
+    let text = match grace_end {
+        None => "You are signed in.",
+        Some(_) => "You are signed in. This account must have a second factor soon: enrol one with Enable.",
+    };
     pb::LocalAuthResponse {
-        message: "You are signed in.".to_owned(),
+        message: text.to_owned(),
+        grace_end_time: grace_end.map(timestamp),
         access_token: tokens.access_token.expose().clone(),
         refresh_token: refresh_token(tokens),
         token_type: "Bearer".to_owned(),

@@ -22,14 +22,15 @@ pub fn message(
     let mut object = from_body(route, body).map_err(|violation| vec![violation])?;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let is_known = matches!(route.body, Body::Nothing | Body::Field(_));
-        let set = if is_known { set(&mut object, &input, &name, &value) } else { Err("is not taken from the query.") };
+        let set =
+            if is_known { set(&mut object, &input, &name, &value, false) } else { Err("is not taken from the query.") };
         set.unwrap_or_else(|problem| violations.push(Violation::new(&json::shortened(&name), problem)));
         if violations.len() >= json::VIOLATIONS {
             break;
         }
     }
     for (name, value) in path {
-        let set = set(&mut object, &input, name, value);
+        let set = set(&mut object, &input, name, value, true);
         set.unwrap_or_else(|problem| violations.push(Violation::new(name, problem)));
     }
     if violations.is_empty() { json::message(&input, object) } else { Err(violations) }
@@ -51,12 +52,14 @@ fn from_body(route: &Route, body: &[u8]) -> Result<Map<String, Value>, Violation
     }
 }
 
-/// Sets the field that a path with dots names, by proto or JSON names. One that is set already is not set again, unless it is a list.
+/// Sets the field that a path with dots names, by proto or JSON names. One that is set already is not set again, unless it is a list. With
+/// `may_repeat` it may be set to what it is: a resource that is sent back whole names itself in body and path.
 fn set(
     object: &mut Map<String, Value>,
     descriptor: &MessageDescriptor,
     path: &str,
     text: &str,
+    may_repeat: bool,
 ) -> Result<(), &'static str> {
     const UNKNOWN: &str = "is not a field of this call.";
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
@@ -69,12 +72,13 @@ fn set(
         if nested.is_null() {
             *nested = Value::Object(Map::new());
         }
-        return set(nested.as_object_mut().ok_or("is given twice.")?, inner, rest, text);
+        return set(nested.as_object_mut().ok_or("is given twice.")?, inner, rest, text, may_repeat);
     }
     let value = value(&field, text).ok_or("goes in the body, not in the query.")?;
     let names = [field.json_name(), field.name()];
     match names.iter().find(|name| object.contains_key(**name)).and_then(|name| object.get_mut(*name)) {
         Some(Value::Array(items)) if field.is_list() => items.push(value),
+        Some(same) if may_repeat && *same == value => {}
         // Null is unset.
         Some(unset @ Value::Null) => *unset = if field.is_list() { Value::Array(vec![value]) } else { value },
         Some(_) => return Err("is given twice."),

@@ -1,0 +1,176 @@
+//! Makes an account for an administrator: with a password, or with a token to set one.
+
+use std::time::Duration;
+
+use super::{
+    SeenUser,
+    user::{issue_password_reset, seen},
+};
+use crate::{
+    clock::Timestamp,
+    error::{Error, Refusal},
+    factor::password::{Names, Password},
+    flow::{
+        Call, Kit, PASSWORD_TOKEN_LIFE,
+        again::again,
+        issue_password_token::{self, NewToken},
+    },
+    model::{Account, Email, Event, EventKind, PasswordHash, PhoneNumber, Role, UserId},
+    secret::{self, Secret},
+    store::CreateRequest,
+    swap::Swap,
+};
+
+/// For so long a request may come again.
+const REPEATABLE: Duration = Duration::from_secs(24 * 60 * 60);
+const ID_CHARACTERS: usize = 64;
+
+/// An account that is to be made.
+pub struct CreateUserRequest {
+    /// Its e-mail address.
+    pub email: String,
+    /// Its role.
+    pub role: Role,
+    /// Its phone number; may be empty.
+    pub phone_number: String,
+    /// Its password; empty = none.
+    pub password: Secret<String>,
+    /// The caller's name for the request; may be empty.
+    pub request_id: String,
+}
+
+/// An account that was made.
+pub struct Created {
+    /// The account.
+    pub user: SeenUser,
+    /// A password token and its end, where no password is set.
+    pub token: Option<(Secret<String>, Timestamp)>,
+}
+
+/// What a request asks for, once it is understood.
+struct Wanted {
+    email: Email,
+    role: Role,
+    phone: Option<PhoneNumber>,
+    hash: Option<PasswordHash>,
+}
+
+/// A request that may come again: hashes of who has sent it under which name, and of what it asks for.
+struct Repeatable {
+    name: [u8; 32],
+    content: [u8; 32],
+}
+
+/// Makes an account. The same request by the same administrator makes one account, however often it comes.
+pub async fn create_user(kit: &Kit, admin: UserId, request: &CreateUserRequest, call: &Call) -> Result<Created, Error> {
+    let email = Email::parse(&request.email).map_err(|problem| Refusal::field("user.email", problem))?;
+    let phone = phone(kit, &request.phone_number)?;
+    let repeatable = repeatable(kit, admin, request, &email, phone.as_ref())?;
+    let hash = match request.password.expose().is_empty() {
+        true => None,
+        false => {
+            let names = Names { service: &kit.service_name, email: &email };
+            Some(Password::parse_new("password", &request.password, &names)?.hash(&kit.hasher).await?)
+        }
+    };
+    let wanted = Wanted { email, role: request.role, phone, hash };
+    let token = NewToken::make()?;
+    match again(|| make(kit, &wanted, repeatable.as_ref(), &token, call)).await? {
+        Some(user) => {
+            let token = wanted.hash.is_none().then(|| (token.to_text(), call.now.plus(PASSWORD_TOKEN_LIFE)));
+            Ok(Created { user: seen(kit, user).await?, token })
+        }
+        None => repeated(kit, repeatable.as_ref(), call).await,
+    }
+}
+
+/// Makes it; None when the request has come before.
+async fn make(
+    kit: &Kit,
+    wanted: &Wanted,
+    repeatable: Option<&Repeatable>,
+    token: &NewToken,
+    call: &Call,
+) -> Result<Option<UserId>, Error> {
+    let user = UserId::new(call.now);
+    let tx = kit.store.begin().await?;
+    if let Some(Repeatable { name, content }) = repeatable {
+        let end_time = call.now.plus(REPEATABLE);
+        let request = CreateRequest { hash: *name, content: *content, user, end_time };
+        if tx.insert_create_request(&request, call.now).await? == Swap::Stale {
+            tx.roll_back().await?;
+            return Ok(None);
+        }
+    }
+    let account = Account {
+        id: user,
+        email: wanted.email.clone(),
+        role: wanted.role,
+        blocked: false,
+        security_version: 1,
+        password_hash: wanted.hash.as_ref().map(|hash| Secret::new(hash.expose().clone())),
+        phone: wanted.phone.clone(),
+        create_time: call.now,
+    };
+    if tx.insert_account(&account).await? == Swap::Stale {
+        return Err(Refusal::AlreadyExists.into());
+    }
+    let event = Event::of(EventKind::UserCreated, user, &call.origin).note(wanted.role.as_str());
+    tx.record(&event, call.now).await?;
+    if wanted.hash.is_none() {
+        issue_password_token::keep(&tx, user, token, "", call).await?;
+    }
+    tx.commit().await?;
+    Ok(Some(user))
+}
+
+/// Answers a request that has come before. The token of the first answer is known to nobody here: a new one takes its place.
+async fn repeated(kit: &Kit, repeatable: Option<&Repeatable>, call: &Call) -> Result<Created, Error> {
+    let Repeatable { name, content } = repeatable.ok_or(Refusal::NotFound)?;
+    let (known, user) = kit.store.find_create_request(name).await?.ok_or(Refusal::NotFound)?;
+    if known != content {
+        return Err(Refusal::field("request_id", "was sent with another request. Choose a new one.").into());
+    }
+    let user = seen(kit, user).await?;
+    let token = match user.account.password_hash {
+        Some(_) => None,
+        None => Some(issue_password_reset(kit, user.account.id, "CreateUser came again", call).await?),
+    };
+    Ok(Created { user, token })
+}
+
+fn phone(kit: &Kit, text: &str) -> Result<Option<PhoneNumber>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parsed = match &kit.sms {
+        Some(sms) => sms.parse(text),
+        None => crate::sms::parse(text).map(|(number, _)| number),
+    };
+    parsed.map(Some).map_err(|problem| Refusal::field("user.phone_number", problem.text()))
+}
+
+/// None = the request has no name.
+fn repeatable(
+    kit: &Kit,
+    admin: UserId,
+    request: &CreateUserRequest,
+    email: &Email,
+    phone: Option<&PhoneNumber>,
+) -> Result<Option<Repeatable>, Error> {
+    let id = request.request_id.as_str();
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let is_plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if id.len() > ID_CHARACTERS || !is_plain {
+        return Err(Refusal::field("request_id", "must be 1 to 64 letters, digits, \"-\", \"_\" and \".\".").into());
+    }
+    let name = kit.ring.index("create request", &[admin.bytes().as_slice(), id.as_bytes()].concat())?;
+    // Not the password: nothing that could be tried against a list is kept of it.
+    let has_password = !request.password.expose().is_empty();
+    let number = phone.map(PhoneNumber::expose).unwrap_or_default();
+    let content = format!("{} {number} {has_password} {}", request.role.as_str(), email.typed());
+    let content = secret::fingerprint(&kit.ring.index("create request content", content.as_bytes())?);
+    Ok(Some(Repeatable { name, content }))
+}

@@ -1,0 +1,70 @@
+//! What administrators do: to accounts, and to the policy. Each verb records itself in its own transaction, and the call says by whom
+//! (`Origin::admin`, which the guard sets).
+
+mod adoption_report;
+mod block_user;
+mod create_user;
+mod delete_user;
+mod preview_settings;
+mod reset_two_fa;
+mod revoke_sessions;
+mod settings;
+mod update_settings;
+mod update_user;
+mod user;
+
+pub use adoption_report::{AdoptionReport, adoption_report};
+pub use block_user::{block_user, unblock_user};
+pub use create_user::{CreateUserRequest, Created, create_user};
+pub use delete_user::delete_user;
+pub use preview_settings::{Preview, UserGroup, preview_settings};
+pub use reset_two_fa::reset_two_fa;
+pub use revoke_sessions::revoke_sessions;
+pub use settings::{SettingsPage, list_settings_versions, read_settings};
+pub use update_settings::{SettingsRequest, update_settings};
+pub use update_user::{UpdateUserRequest, update_user};
+pub use user::{MethodLock, SeenUser, issue_password_reset, read_user, read_users, unlock};
+
+use super::{Call, Kit};
+use crate::{
+    error::{Error, Refusal},
+    model::{Account, Event, EventKind, Role, UserId},
+    store::Tx,
+};
+
+/// Records that an administrator has read something of an account, or of all.
+async fn record_read(kit: &Kit, what: &str, subject: Option<UserId>, call: &Call) -> Result<(), Error> {
+    let tx = kit.store.begin().await?;
+    let event = Event { subject, ..Event::about_nobody(EventKind::AdminRead, &call.origin).note(what) };
+    tx.record(&event, call.now).await?;
+    tx.commit().await
+}
+
+/// Opens the transaction for something after which an account may be no administrator any more: one such at a time.
+async fn begin_alone(kit: &Kit) -> Result<Tx, Error> {
+    let tx = kit.store.begin().await?;
+    tx.lock_settings().await?;
+    Ok(tx)
+}
+
+/// Refuses to let the last administrator go who can sign in. Asked behind `begin_alone`.
+async fn may_go(tx: &Tx, account: &Account) -> Result<(), Error> {
+    let counts = account.role == Role::Admin && !account.blocked;
+    if counts && tx.count_other_admins(account.id).await? == 0 {
+        return Err(Refusal::LastAdmin.into());
+    }
+    Ok(())
+}
+
+/// What changes with an account: who decides by what was read shows it again.
+pub fn etag(kit: &Kit, account: &Account) -> Result<String, Error> {
+    let Account { security_version, email, role, blocked, .. } = account;
+    let content = format!("{security_version} {} {blocked} {}", role.as_str(), email.typed());
+    let hash = kit.ring.index("user etag", &[account.id.bytes().as_slice(), content.as_bytes()].concat())?;
+    Ok(crate::secret::to_text(&hash[..12]))
+}
+
+/// Refuses what was decided by what an account no longer is; an etag that is empty is not asked for.
+fn is_current(kit: &Kit, account: &Account, shown: &str) -> Result<(), Error> {
+    if shown.is_empty() || shown == etag(kit, account)? { Ok(()) } else { Err(Refusal::VersionMismatch.into()) }
+}

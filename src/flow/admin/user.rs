@@ -1,0 +1,99 @@
+//! Looks at accounts, and helps their users: ends waits, issues password tokens.
+
+use super::{etag, record_read};
+use crate::{
+    clock::Timestamp,
+    error::{Error, Refusal},
+    flow::{
+        Call, Kit, ListedFactor, Page, issue_password_token,
+        list_users::{ListedUser, list_users, listed},
+        two_fa_status, unlock_user,
+    },
+    limit,
+    model::{Account, Method, UserId},
+    secret::Secret,
+    store::AccountFilter,
+};
+
+/// An account, as an administrator sees it.
+pub struct SeenUser {
+    /// The account.
+    pub account: Account,
+    /// Its factors without the set of backup codes, oldest first.
+    pub factors: Vec<ListedFactor>,
+    /// How many backup codes are left.
+    pub backup_codes_remaining: u32,
+    /// Changes with the account.
+    pub etag: String,
+}
+
+/// A method whose codes are not judged.
+pub struct MethodLock {
+    /// The method.
+    pub method: Method,
+    /// Wrong codes in a row.
+    pub failures: i64,
+    /// When codes are judged again; None = never by itself.
+    pub end_time: Option<Timestamp>,
+}
+
+/// An account, and what keeps it from signing in.
+pub async fn read_user(kit: &Kit, user: UserId, call: &Call) -> Result<(SeenUser, Vec<MethodLock>), Error> {
+    let seen = seen(kit, user).await?;
+    let mut locks = Vec::new();
+    for method in Method::ALL {
+        let Some((failures, until)) = kit.store.failures(user, method).await? else {
+            continue;
+        };
+        if until > call.now {
+            let end_time = limit::wait(until, call.now).map(|wait| call.now.plus(wait));
+            locks.push(MethodLock { method, failures, end_time });
+        }
+    }
+    record_read(kit, "GetUser", Some(user), call).await?;
+    Ok((seen, locks))
+}
+
+/// A page of accounts.
+pub async fn read_users(
+    kit: &Kit,
+    filter: &AccountFilter,
+    page: Page<UserId>,
+    call: &Call,
+) -> Result<(Vec<SeenUser>, Option<UserId>), Error> {
+    let page = list_users(&kit.store, filter, page).await?;
+    let users = page.users.into_iter().map(|user| shown(kit, user)).collect::<Result<_, _>>()?;
+    record_read(kit, "ListUsers", None, call).await?;
+    Ok((users, page.next))
+}
+
+/// Ends the waits of an account.
+pub async fn unlock(kit: &Kit, user: UserId, reason: &str, call: &Call) -> Result<(), Error> {
+    let account = kit.store.find_account(user).await?.ok_or(Refusal::NotFound)?;
+    unlock_user(&kit.store, &kit.ring, &account, reason, call).await
+}
+
+/// Issues a one-time password token; answers when it ends, too.
+pub async fn issue_password_reset(
+    kit: &Kit,
+    user: UserId,
+    reason: &str,
+    call: &Call,
+) -> Result<(Secret<String>, Timestamp), Error> {
+    let token = issue_password_token(&kit.store, user, reason, call).await?;
+    Ok((token, call.now.plus(crate::flow::PASSWORD_TOKEN_LIFE)))
+}
+
+/// An account as it is now.
+pub(super) async fn seen(kit: &Kit, user: UserId) -> Result<SeenUser, Error> {
+    let account = kit.store.find_account(user).await?.ok_or(Refusal::NotFound)?;
+    let factors = kit.store.factors(user).await?;
+    shown(kit, listed(account, factors)?)
+}
+
+fn shown(kit: &Kit, user: ListedUser) -> Result<SeenUser, Error> {
+    let ListedUser { account, factors, backup_codes_remaining } = user;
+    let etag = etag(kit, &account)?;
+    let factors = two_fa_status::listed_factors(factors)?;
+    Ok(SeenUser { account, factors, backup_codes_remaining, etag })
+}
