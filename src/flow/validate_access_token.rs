@@ -18,7 +18,7 @@ pub enum TokenJudgement {
 /// Judges a token by signature, claims, session and account.
 pub async fn validate_access_token(kit: &Kit, token: &str, call: &Call) -> Result<TokenJudgement, Error> {
     Ok(match authenticate(kit, token, call).await? {
-        None => TokenJudgement::Unauthenticated,
+        None => without_session(kit, token, call).await?,
         Some(Authenticated::Enrollee(enrollee)) => TokenJudgement::Requires2fa(enrollee.user),
         Some(Authenticated::Session(session)) => match *session {
             (claims, live) if live.blocked => TokenJudgement::UserBlocked(claims.sub),
@@ -28,4 +28,14 @@ pub async fn validate_access_token(kit: &Kit, token: &str, call: &Call) -> Resul
             (claims, _) => TokenJudgement::Authenticated(claims),
         },
     })
+}
+
+/// Blocking an account ends its sessions; whoever holds a token of one is told why it is no good.
+async fn without_session(kit: &Kit, token: &str, call: &Call) -> Result<TokenJudgement, Error> {
+    let Some(claims) = kit.access.read(token, call.now) else {
+        return Ok(TokenJudgement::Unauthenticated);
+    };
+    let account = kit.store.find_account(claims.sub).await?;
+    let is_blocked = account.is_some_and(|account| account.blocked);
+    Ok(if is_blocked { TokenJudgement::UserBlocked(claims.sub) } else { TokenJudgement::Unauthenticated })
 }

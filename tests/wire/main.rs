@@ -2,11 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
 mod access;
+mod admin;
+mod admin_help;
+mod admin_settings;
+mod admin_users;
 mod backup_codes;
 mod cookie;
 mod disable;
 mod enrolment;
 mod gateway;
+mod grace;
 mod login;
 mod openapi;
 mod passwords;

@@ -20,14 +20,16 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, SerializeOptions, prost::Message};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions, prost::Message,
+};
 use serde_json::{Map, Value};
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt};
 use tower::Service;
 
 /// What the contract says of each reason: the code of gRPC and the status of HTTP.
-const REASONS: [(&str, Code, u16); 22] = [
+const REASONS: [(&str, Code, u16); 25] = [
     ("INVALID_ARGUMENT", Code::InvalidArgument, 400),
     ("PASSWORD_REJECTED", Code::InvalidArgument, 400),
     ("INVALID_CREDENTIALS", Code::Unauthenticated, 401),
@@ -48,6 +50,9 @@ const REASONS: [(&str, Code, u16); 22] = [
     ("SMS_DELIVERY_FAILED", Code::Unavailable, 503),
     ("STORE_UNAVAILABLE", Code::Unavailable, 503),
     ("NOT_FOUND", Code::NotFound, 404),
+    ("ALREADY_EXISTS", Code::AlreadyExists, 409),
+    ("VERSION_MISMATCH", Code::Aborted, 412),
+    ("LAST_ADMIN", Code::FailedPrecondition, 409),
     ("REQUEST_TOO_LARGE", Code::ResourceExhausted, 413),
     ("DEADLINE_EXCEEDED", Code::DeadlineExceeded, 504),
 ];
@@ -98,6 +103,8 @@ struct Route {
     rpc: MethodDescriptor,
     method: Method,
     path: String,
+    /// "*" = everything that is not in the path; else the one field that is the body; empty = none is.
+    body: String,
 }
 
 impl Route {
@@ -110,30 +117,34 @@ impl Route {
         let options = rpc.options();
         let rule = options.get_extension(&option);
         let rule = rule.as_message().unwrap();
-        let pattern = [("get", Method::GET), ("post", Method::POST), ("delete", Method::DELETE)];
+        let pattern =
+            [("get", Method::GET), ("post", Method::POST), ("patch", Method::PATCH), ("delete", Method::DELETE)];
         let (name, method) = pattern.into_iter().find(|(name, _)| rule.has_field_by_name(name)).unwrap();
         let path = rule.get_field_by_name(name).unwrap().as_str().unwrap().to_owned();
-        Self { rpc, method, path }
+        let body = rule.get_field_by_name("body").unwrap().as_str().unwrap().to_owned();
+        Self { rpc, method, path, body }
     }
 
     fn request(&self, address: SocketAddr, headers: &HeaderMap, message: &DynamicMessage) -> Request<Full<Bytes>> {
         let json = message.serialize_with_options(serde_json::value::Serializer, &SerializeOptions::new()).unwrap();
         let Value::Object(mut fields) = json else { panic!("a message is an object") };
         let mut path = self.path.clone();
-        for field in self.rpc.input().fields() {
-            let variable = format!("{{{}}}", field.name());
-            if path.contains(&variable) {
-                let value = fields.remove(field.json_name()).unwrap_or_else(|| "-".into());
-                path = path.replace(&variable, &encoded(&value));
-            }
+        while let Some((before, rest)) = path.clone().split_once('{') {
+            let (variable, after) = rest.split_once('}').unwrap();
+            let value = encoded(&taken(&self.rpc.input(), &mut fields, variable).unwrap_or_else(|| "-".into()));
+            path = format!("{before}{value}{after}");
         }
-        let mut body = Bytes::new();
-        if self.method == Method::GET {
-            let query: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-            path = if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) };
-        } else if self.method == Method::POST && !fields.is_empty() {
-            body = serde_json::to_vec(&fields).unwrap().into();
+        let body = match self.body.as_str() {
+            "*" => Some(Value::Object(std::mem::take(&mut fields))),
+            "" => None,
+            field => taken(&self.rpc.input(), &mut fields, field),
+        };
+        let query: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        if !query.is_empty() {
+            path = format!("{path}?{}", query.join("&"));
         }
+        let body = body.filter(|body| *body != Value::Object(Map::new()));
+        let body: Bytes = body.map(|body| serde_json::to_vec(&body).unwrap().into()).unwrap_or_default();
         let mut request = Request::builder().method(self.method.clone()).uri(format!("http://{address}{path}"));
         let own = request.headers_mut().unwrap();
         for (name, value) in headers {
@@ -226,6 +237,19 @@ fn pool() -> DescriptorPool {
 fn openapi() -> &'static Value {
     static OPENAPI: OnceLock<Value> = OnceLock::new();
     OPENAPI.get_or_init(|| serde_json::from_str(&countersign::wire::http::document().unwrap()).unwrap())
+}
+
+/// The field that a path with dots names, taken out.
+fn taken(message: &MessageDescriptor, fields: &mut Map<String, Value>, path: &str) -> Option<Value> {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let field = message.get_field_by_name(name).unwrap();
+    match rest {
+        None => fields.remove(field.json_name()),
+        Some(rest) => {
+            let inner = fields.get_mut(field.json_name())?.as_object_mut()?;
+            taken(field.kind().as_message().unwrap(), inner, rest)
+        }
+    }
 }
 
 fn encoded(value: &Value) -> String {

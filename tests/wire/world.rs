@@ -9,7 +9,10 @@ use countersign::{
     flow::{self, Call},
     hash::Cost,
     model::{Email, Origin},
-    wire::pb::{self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient},
+    wire::pb::{
+        self, admin_service_client::AdminServiceClient, session_service_client::SessionServiceClient,
+        two_fa_service_client::TwoFaServiceClient,
+    },
 };
 use tempfile::TempDir;
 use tonic::{Code, Request, Response, Status, body::Body, transport::Channel};
@@ -35,6 +38,8 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     pub twofa: TwoFaServiceClient<Wire>,
     pub sessions: SessionServiceClient<Wire>,
+    pub admin: AdminServiceClient<Wire>,
+    pub wire: Wire,
     /// gRPC, whatever the clients speak.
     pub channel: Channel,
     /// Where REST is served.
@@ -80,7 +85,9 @@ impl World {
         Self {
             clock,
             twofa: TwoFaServiceClient::new(wire.clone()).max_encoding_message_size(1 << 20),
-            sessions: SessionServiceClient::new(wire),
+            sessions: SessionServiceClient::new(wire.clone()),
+            admin: AdminServiceClient::new(wire.clone()),
+            wire,
             channel,
             http,
             home,
@@ -225,6 +232,24 @@ impl World {
         let response = self.sign_in(email).await;
         assert!(response.two_fa_required && response.access_token.is_empty());
         response.challenge_id
+    }
+
+    /// Signs in with a backup code, which is always another one; answers the access token.
+    pub async fn sign_in_with(&self, email: &str, backup_code: &str) -> String {
+        self.verify(&self.challenge(email).await, backup_code).await.unwrap().access_token
+    }
+
+    /// The policy, as an administrator reads it.
+    pub async fn settings(&self, admin: &str) -> pb::Settings {
+        let request = with_token(pb::GetSettingsRequest {}, admin);
+        self.admin.clone().get_settings(request).await.unwrap().into_inner().settings.unwrap()
+    }
+
+    /// Changes what is set of the policy.
+    pub async fn update_settings(&self, admin: &str, settings: pb::Settings) -> Result<pb::Settings, Status> {
+        let request = pb::UpdateSettingsRequest { settings: Some(settings), update_mask: None };
+        let answer = self.admin.clone().update_settings(with_token(request, admin)).await;
+        answer.map(|answer| answer.into_inner().settings.unwrap())
     }
 
     /// How many audit rows of a kind there are.
