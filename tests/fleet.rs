@@ -3,6 +3,8 @@
 //! `FLEET_ROUNDS` says how often each race is run; without it, 3 times.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
+#[path = "fleet/admins.rs"]
+mod admins;
 #[path = "fleet/cuts.rs"]
 mod cuts;
 #[path = "fleet/kills.rs"]
@@ -12,6 +14,8 @@ mod losses;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "servers/peek.rs"]
 mod peek;
+#[path = "fleet/policy.rs"]
+mod policy;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "wire/provider.rs"]
 mod provider;

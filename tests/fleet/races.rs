@@ -14,7 +14,7 @@ const CALLS: usize = 200;
 const BUSY: &str = "STORE_UNAVAILABLE";
 
 /// Runs a story with three replicas on each database.
-async fn on_each_database(story: impl AsyncFn(&Fleet, &[Replica])) {
+pub async fn on_each_database(story: impl AsyncFn(&Fleet, &[Replica])) {
     for sql in Sql::shared() {
         let fleet = Fleet::new(&sql.new_database(), &redis::url(redis::shared()));
         let replicas = [fleet.replica().await, fleet.replica().await, fleet.replica().await];

@@ -8,7 +8,8 @@ use std::{
 };
 
 use countersign::wire::pb::{
-    self, session_service_client::SessionServiceClient, two_fa_service_client::TwoFaServiceClient,
+    self, admin_service_client::AdminServiceClient, session_service_client::SessionServiceClient,
+    two_fa_service_client::TwoFaServiceClient,
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement, TransactionTrait};
 use tonic::{Request, Response, Status, transport::Channel};
@@ -38,6 +39,7 @@ pub struct Replica {
     pub process: Server,
     pub twofa: TwoFaServiceClient<Channel>,
     pub sessions: SessionServiceClient<Channel>,
+    pub admin: AdminServiceClient<Channel>,
 }
 
 /// A user with a second factor.
@@ -64,9 +66,18 @@ impl Fleet {
 
     /// Adds a user with `PASSWORD`.
     pub fn add_user(&self, email: &str) {
+        self.add(email, &[]);
+    }
+
+    /// Adds an administrator with `PASSWORD`.
+    pub fn add_admin(&self, email: &str) {
+        self.add(email, &["--admin"]);
+    }
+
+    fn add(&self, email: &str, options: &[&str]) {
         let input = self.binary.home.join(format!("password-{email}"));
         fs::write(&input, PASSWORD).unwrap();
-        let mut command = self.binary.command(&["user", "add", "--email", email]);
+        let mut command = self.binary.command(&[&["user", "add", "--email", email], options].concat());
         let output = command.stdin(fs::File::open(&input).unwrap()).stdout(Stdio::piped()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -84,6 +95,11 @@ impl Fleet {
         peek::count(&self.database, query).await
     }
 
+    /// Runs a statement behind the replicas' backs.
+    pub async fn execute(&self, statement: &str) {
+        peek::execute(&self.database, statement).await;
+    }
+
     /// Starts a replica and waits until it is well.
     pub async fn replica(&self) -> Replica {
         self.replica_with(&[]).await
@@ -95,7 +111,12 @@ impl Fleet {
         let port = process.port;
         let channel = Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect().await.unwrap();
         let twofa = TwoFaServiceClient::new(channel.clone());
-        let replica = Replica { process, twofa, sessions: SessionServiceClient::new(channel) };
+        let replica = Replica {
+            process,
+            twofa,
+            sessions: SessionServiceClient::new(channel.clone()),
+            admin: AdminServiceClient::new(channel),
+        };
         until("a new replica is well", Duration::from_secs(10), async || {
             replica.serves("countersign.v1.TwoFaService").await
         })
@@ -143,6 +164,13 @@ impl Replica {
         self.sessions.clone().refresh_session(request).await.map(Response::into_inner)
     }
 
+    /// Changes what is set of the policy.
+    pub async fn update_settings(&self, admin: &str, settings: pb::Settings) -> Result<pb::Settings, Status> {
+        let request = pb::UpdateSettingsRequest { settings: Some(settings), update_mask: None };
+        let answer = self.admin.clone().update_settings(with_token(request, admin)).await?;
+        Ok(answer.into_inner().settings.unwrap())
+    }
+
     pub async fn status(&self, token: &str) -> Result<pb::GetTwoFaStatusResponse, Status> {
         let request = with_token(pb::GetTwoFaStatusRequest {}, token);
         self.twofa.clone().get_two_fa_status(request).await.map(Response::into_inner)
@@ -172,10 +200,11 @@ impl Replica {
     /// The same, confirmed by the code of another time.
     pub async fn enrol_by(&self, email: &str, confirmed: u64) -> Enrolled {
         let signed_in = self.local_auth(email).await.unwrap();
-        let enabled = self.enable(&signed_in.access_token).await.unwrap();
+        let token = if signed_in.enrollment_required { &signed_in.enrollment_token } else { &signed_in.access_token };
+        let enabled = self.enable(token).await.unwrap();
         let app = totp_rs::Totp::from_url(&enabled.otpauth_uri).unwrap();
         let code = app.generate(confirmed).to_string();
-        let session = self.verify(&signed_in.access_token, &enabled.challenge_id, &code).await.unwrap();
+        let session = self.verify(token, &enabled.challenge_id, &code).await.unwrap();
         let (email, backup_codes) = (email.to_owned(), session.backup_codes.clone());
         Enrolled { email, app, backup_codes, session, refresh_token: signed_in.refresh_token, confirmed }
     }
