@@ -3,6 +3,8 @@
 
 #[path = "smoke/accounts.rs"]
 mod accounts;
+#[path = "smoke/admin.rs"]
+mod admin;
 #[path = "smoke/configuration.rs"]
 mod configuration;
 #[path = "smoke/page.rs"]

@@ -40,7 +40,7 @@ fn every_rpc_has_a_route() {
 fn every_kind_of_path_can_be_told() {
     let document: Value = serde_json::from_str(&document_of(&transcoding::pool()).unwrap()).unwrap();
     let paths: Vec<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(paths, ["/by-id/{inner.id}", "/things/{name}", "/things/{name}:block", "/watch"]);
+    assert_eq!(paths, ["/by-id/{id}", "/things/{name}", "/things/{name}:block", "/watch"]);
     let mut ids: Vec<_> = document["paths"]
         .as_object()
         .unwrap()

@@ -215,7 +215,8 @@ impl Route {
 
     /// The OpenAPI document says that this call may answer so.
     fn is_documented(&self, status: StatusCode, reason: Option<&str>) {
-        let responses = &openapi()["paths"][&self.path][self.method.as_str().to_lowercase()]["responses"];
+        let path = self.path.replace("{user.", "{");
+        let responses = &openapi()["paths"][&path][self.method.as_str().to_lowercase()]["responses"];
         let mut response = &responses[status.as_str()];
         if let Some(name) = response["$ref"].as_str() {
             response = openapi().pointer(name.trim_start_matches('#')).unwrap();

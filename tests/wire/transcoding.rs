@@ -156,6 +156,11 @@ async fn a_body_is_the_message_or_one_field_of_it() {
     );
     assert_eq!(violations("POST", "/things/7", r#"{"name": "8"}"#).await, ["name is given twice."]);
     assert_eq!(
+        taken("POST", "/things/7", r#"{"name": "7"}"#).await["name"],
+        "7",
+        "what is sent back whole names itself twice"
+    );
+    assert_eq!(
         taken("POST", "/things/7", r#"{"count": null, "inner": null, "tags": null}"#).await,
         json!({ "name": "7" })
     );
@@ -233,6 +238,8 @@ async fn other_paths_and_methods_are_told_apart() {
     let (status, headers, body) = ask("PATCH", "/things/7", "").await;
     assert_eq!((status, headers[header::ALLOW].to_str().unwrap()), (StatusCode::METHOD_NOT_ALLOWED, "POST, PUT"));
     assert!(body.contains(r#""reason":"UNKNOWN_METHOD""#) && body.contains(r#""status":405"#));
+    let (status, headers, _) = ask("PUT", "/things/7:block", "").await;
+    assert_eq!((status, headers[header::ALLOW].to_str().unwrap()), (StatusCode::METHOD_NOT_ALLOWED, "POST"));
     let (status, headers, _) = ask("POST", "/by-id/7", "").await;
     assert_eq!((status, headers[header::ALLOW].to_str().unwrap()), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"));
     assert_eq!(ask("HEAD", "/by-id/7", "").await.0, StatusCode::OK);

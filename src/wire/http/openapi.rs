@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
-use prost_reflect::{DescriptorPool, MethodDescriptor};
+use prost_reflect::{DescriptorPool, FieldDescriptor, MethodDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     reasons::{REASONS, Reason},
     routes::{Body, Route, Routes},
     schema::{Schemas, Way},
+    template::short,
 };
 use crate::wire::pb;
 
@@ -101,13 +102,26 @@ fn operation(route: &Route, manual: &Manual, schemas: &mut Schemas<'_>) -> Value
         Body::Nothing => None,
         Body::Everything if in_path.is_empty() => Some(schemas.reference(&route.rpc.input(), Way::In)),
         Body::Everything => Some(schemas.object(&route.rpc.input(), Way::In, &in_path)),
-        Body::Field(field) => Some(schemas.field(field, Way::In)),
+        Body::Field(field) => Some(field_in_body(field, &in_path, schemas)),
     };
     if let Some(schema) = body {
         operation["requestBody"] = json!({ "content": { "application/json": { "schema": schema } } });
     }
     operation["responses"] = responses(route, manual, schemas);
     operation
+}
+
+/// The field that is the body, without those of its fields that are in the path.
+fn field_in_body(field: &FieldDescriptor, in_path: &[&str], schemas: &mut Schemas<'_>) -> Value {
+    let inner =
+        |name: &&str| name.strip_prefix(field.name()).and_then(|rest| rest.strip_prefix('.')).map(str::to_owned);
+    let without: Vec<_> = in_path.iter().filter_map(inner).collect();
+    match field.kind().as_message() {
+        Some(message) if !without.is_empty() => {
+            schemas.object(message, Way::In, &without.iter().map(String::as_str).collect::<Vec<_>>())
+        }
+        _ => schemas.field(field, Way::In),
+    }
 }
 
 fn security(manual: &Manual, rpc: &MethodDescriptor) -> Value {
@@ -144,7 +158,7 @@ fn parameters(route: &Route, schemas: &mut Schemas<'_>) -> Vec<Value> {
 }
 
 fn path_parameter(name: &str) -> Value {
-    json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
+    json!({ "name": short(name), "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
 }
 
 fn responses(route: &Route, manual: &Manual, schemas: &mut Schemas<'_>) -> Value {

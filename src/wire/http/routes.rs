@@ -85,11 +85,16 @@ impl Routes {
     /// Finds the route. HEAD is GET without the body of the answer (RFC 9110 section 9.3.2).
     pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        let mut others = BTreeSet::new();
+        let (mut others, mut has_verb) = (BTreeSet::new(), false);
         for route in &self.0 {
+            // What a verb stands at the end of is no name: those with verbs come first, and then come alone.
+            if has_verb && !route.template.has_verb() {
+                break;
+            }
             let Some(values) = route.template.find_values(path) else {
                 continue;
             };
+            has_verb = route.template.has_verb();
             if route.method == *method {
                 return Found::Route(route, values);
             }

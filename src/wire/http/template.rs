@@ -56,14 +56,15 @@ impl Template {
         &self.text
     }
 
-    /// The template with bare variables, as OpenAPI has them.
+    /// The template with bare variables, as OpenAPI has them: without the way to their fields, so that `{id}` and `{thing.id}` are one
+    /// path.
     pub fn plain(&self) -> String {
         let mut text = String::new();
         let mut rest = self.text.as_str();
         while let Some((before, from)) = rest.split_once('{') {
             let (variable, after) = from.split_once('}').unwrap_or((from, ""));
             let name = variable.split('=').next().unwrap_or_default();
-            text.push_str(&format!("{before}{{{name}}}"));
+            text.push_str(&format!("{before}{{{}}}", short(name)));
             rest = after;
         }
         text + rest
@@ -118,6 +119,11 @@ impl Variable {
         };
         Some((&self.field, value))
     }
+}
+
+/// The name of a field without the way to it.
+pub fn short(field: &str) -> &str {
+    field.rsplit('.').next().unwrap_or(field)
 }
 
 fn part(segment: Segment<'_>) -> anyhow::Result<Part> {
