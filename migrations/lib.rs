@@ -18,6 +18,7 @@ mod m0004_policy;
 mod m0005_sweep;
 mod m0006_phone;
 mod m0007_admin;
+mod m0008_enrolled;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_sweep::Migration),
             Box::new(m0006_phone::Migration),
             Box::new(m0007_admin::Migration),
+            Box::new(m0008_enrolled::Migration),
         ]
     }
 

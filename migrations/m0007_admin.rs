@@ -15,24 +15,22 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        create_index(manager, "users_by_role", "users", &["role"]).await?;
         let column = |name| ColumnDef::new(name);
         let admin = column("admin_id").uuid().null().to_owned();
         add_column(manager, "audit_events", "admin_id", admin).await?;
         add_column(manager, "audit_events", "note", column("note").var_binary(1024).null().to_owned()).await?;
         let enrolled = column("first_enroll_time").big_integer().null().to_owned();
         add_column(manager, "users", "first_enroll_time", enrolled).await?;
-        // Of those who have enrolled before this column was there, as far as it can be known.
-        let known = "UPDATE users SET first_enroll_time = (SELECT MIN(factors.create_time) FROM factors \
-                     WHERE factors.user_id = users.id AND factors.method <> 'backup_code') WHERE first_enroll_time IS NULL";
-        manager.get_connection().execute_unprepared(known).await?;
+        let role_time = column("role_time").big_integer().not_null().default(0).to_owned();
+        add_column(manager, "users", "role_time", role_time).await?;
         for time in ["admins_since", "all_since", "change_time"] {
             let time_column = column(time).big_integer().not_null().default(0).to_owned();
             add_column(manager, "settings", time, time_column).await?;
         }
         manager.create_table(settings_versions()).await?;
         manager.create_table(create_requests()).await?;
-        create_index(manager, "create_requests_by_end_time", "create_requests", &["end_time"]).await
+        create_index(manager, "create_requests_by_end_time", "create_requests", &["end_time"]).await?;
+        create_index(manager, "create_requests_by_user", "create_requests", &["user_id"]).await
     }
 }
 

@@ -237,6 +237,7 @@ mod tests {
             password_hash: None,
             phone: None,
             create_time: NOW,
+            role_time: NOW,
         };
         let challenge = Challenge { user: account.id, security_version: 3, subject: Subject::EnrolmentToken };
         assert!(is_open_for(&challenge, &account));

@@ -68,7 +68,8 @@ impl Proof {
     fn text(self) -> &'static str {
         match self {
             Self::SecondFactor => {
-                "This needs a fresh proof of your second factor: CreateChallenge and Verify, or, where the request has a code, send one along."
+                "This needs a fresh proof of your second factor: CreateChallenge and Verify (POST /authentication/twoFa/authorize and verify); \
+                 where the request has a code, one in it does instead."
             }
             Self::Password => "This needs a fresh proof of your password. Sign in again.",
             Self::NewFactor => {
@@ -222,7 +223,10 @@ Self::PasswordTokenInvalid => {
                  administrator to reset it."
                     .into()
             }
-            Self::TwoFaUnavailable => "This method cannot be enrolled here. Choose another method.".into(),
+            Self::TwoFaUnavailable => {
+                "This method, or two-factor authentication as a whole, is switched off. Choose another method, or ask an administrator."
+                    .into()
+            }
             Self::TooManyFactors => "The account has five factors, which is as many as it may. Replace or remove one.".into(),
             Self::TwoFaNotEnabled => "The account has no such second factor. GetTwoFaStatus shows what it has, Enable enrols one.".into(),
             Self::TwoFaRequired => {
@@ -235,7 +239,7 @@ Self::PasswordTokenInvalid => {
             Self::SmsDeliveryFailed => {
                 "The text message could not be delivered. Try again in a while, or use another method or a backup code.".into()
             }
-            Self::NotFound => "There is no such thing among what is yours. List what there is, and try again.".into(),
+            Self::NotFound => "There is no such thing, or it is not yours. List what there is, and try again.".into(),
             Self::AlreadyExists => "There is an account with this e-mail address. Change that one, or choose another address.".into(),
             Self::VersionMismatch => {
                 "It was changed since you have read it. Read it again, decide again, and send the etag of what you have read.".into()

@@ -30,8 +30,8 @@ pub enum SignIn {
 pub struct Standing {
     /// Its role.
     pub role: Role,
-    /// When it was made.
-    pub create_time: Timestamp,
+    /// Since when it has its role.
+    pub role_time: Timestamp,
     /// Whether it has a second factor.
     pub has_factor: bool,
 }
@@ -43,7 +43,7 @@ pub fn sign_in(settings: &Settings, account: Standing, now: Timestamp) -> SignIn
         let is_waived = account.role == Role::User && !settings.two_fa_enabled;
         return if is_waived { SignIn::Session { grace_end: None } } else { SignIn::Challenge };
     }
-    match grace_end(settings, account.role, account.create_time) {
+    match grace_end(settings, account.role, account.role_time) {
         None => SignIn::Session { grace_end: None },
         Some(end) if now < end => SignIn::Session { grace_end: Some(end) },
         Some(_) => SignIn::Enrolment,
@@ -52,14 +52,14 @@ pub fn sign_in(settings: &Settings, account: Standing, now: Timestamp) -> SignIn
 
 /// Whether a session that the password alone has given would not be given now.
 pub fn is_short_of_a_factor(settings: &Settings, live: &LiveSession, now: Timestamp) -> bool {
-    let account = Standing { role: live.role, create_time: live.account_create_time, has_factor: live.has_factor };
+    let account = Standing { role: live.role, role_time: live.role_time, has_factor: live.has_factor };
     live.session.proof.acr == Acr::One && !matches!(sign_in(settings, account, now), SignIn::Session { .. })
 }
 
 /// Until when an account may do without the factor that it must have; None = it need not have one.
-pub fn grace_end(settings: &Settings, role: Role, create_time: Timestamp) -> Option<Timestamp> {
+pub fn grace_end(settings: &Settings, role: Role, role_time: Timestamp) -> Option<Timestamp> {
     let grace = settings.grace(role);
-    is_required(settings, role).then(|| grace.since.max(create_time).plus(grace.period))
+    is_required(settings, role).then(|| grace.since.max(role_time).plus(grace.period))
 }
 
 /// The policy that takes the place of another: whoever is asked for a factor from now on has their grace from now on.
@@ -97,8 +97,13 @@ pub fn violations(settings: &Settings, sends_messages: bool) -> Vec<Violation> {
             "settings.preferred_method",
             "must be METHOD_TOTP or METHOD_PHONE, and one of allowed_methods.",
         ),
-        (settings.users.period <= year, "settings.grace_period", "must be at most 365 days."),
-        (settings.admins.period <= year, "settings.admin_grace_period", "must be at most 365 days."),
+        (
+            sends_messages || settings.preferred_method != Method::Phone || needs_phone,
+            "settings.preferred_method",
+            "must be METHOD_TOTP: no text messages are sent here (sms.provider).",
+        ),
+        (settings.users.period <= year, "settings.grace_period", "must be at most 365 days (\"31536000s\")."),
+        (settings.admins.period <= year, "settings.admin_grace_period", "must be at most 365 days (\"31536000s\")."),
         (digits(settings.totp_digits), "settings.totp_digits", "must be 6, 7 or 8."),
         (digits(settings.sms_digits), "settings.sms_digits", "must be 6, 7 or 8."),
         (life.contains(&settings.sms_code_life), "settings.sms_code_life", "must be 60 s to 600 s."),
@@ -142,9 +147,32 @@ pub fn is_required(settings: &Settings, role: Role) -> bool {
 
 /// Refuses to enrol a method that is not allowed, or anything while two-factor authentication is off. Administrators can
 /// always enrol.
-pub fn may_enrol(settings: &Settings, role: Role, method: Method) -> Result<(), Refusal> {
+pub fn may_enrol(settings: &Settings, role: Role, method: Method, sends_messages: bool) -> Result<(), Refusal> {
     let is_on = settings.two_fa_enabled || role == Role::Admin;
-    if is_on && settings.allowed_methods.contains(&method) { Ok(()) } else { Err(Refusal::TwoFaUnavailable) }
+    let is_allowed =
+        settings.allowed_methods.contains(&method) || enrollable(settings, sends_messages).contains(&method);
+    if is_on && is_allowed { Ok(()) } else { Err(Refusal::TwoFaUnavailable) }
+}
+
+/// The method that is meant where none is named.
+pub fn preferred(settings: &Settings, sends_messages: bool) -> Method {
+    let all = enrollable(settings, sends_messages);
+    if all.contains(&settings.preferred_method) {
+        return settings.preferred_method;
+    }
+    all.first().copied().unwrap_or(Method::Totp)
+}
+
+/// What can be enrolled here. A policy that allows nothing but text messages, where none are sent any more, must not keep out whoever
+/// has to enrol.
+fn enrollable(settings: &Settings, sends_messages: bool) -> Vec<Method> {
+    let can_be = |method: &Method| match method {
+        Method::Totp => true,
+        Method::Phone => sends_messages,
+        Method::BackupCode => false,
+    };
+    let all: Vec<_> = settings.allowed_methods.iter().copied().filter(can_be).collect();
+    if all.is_empty() { vec![Method::Totp] } else { all }
 }
 
 /// Whether backup codes are given.
@@ -208,7 +236,7 @@ mod tests {
 
     /// What an account that is as old as the policy gets a day later.
     fn after(two_fa_enabled: bool, required_for: RequiredFor, role: Role, has_factor: bool) -> SignIn {
-        let account = Standing { role, create_time: NOW, has_factor };
+        let account = Standing { role, role_time: NOW, has_factor };
         sign_in(&settings(two_fa_enabled, required_for), account, NOW.plus(DAY))
     }
 
@@ -234,7 +262,7 @@ mod tests {
         assert_eq!(without(false, RequiredFor::All, Role::Admin), SignIn::Enrolment);
         assert_eq!(without(true, RequiredFor::Nobody, Role::Admin), FREE);
         let all = settings(true, RequiredFor::All);
-        let of = |create_time, now| sign_in(&all, Standing { role: Role::User, create_time, has_factor: false }, now);
+        let of = |role_time, now| sign_in(&all, Standing { role: Role::User, role_time, has_factor: false }, now);
         assert_eq!(of(NOW, end), SignIn::Enrolment);
         assert_eq!(of(NOW.minus(DAY * 900), end), SignIn::Enrolment);
         assert_eq!(
@@ -262,11 +290,15 @@ mod tests {
     #[test]
     fn administrators_can_always_enrol_what_is_allowed() {
         let off = settings(false, RequiredFor::Nobody);
-        assert!(may_enrol(&off, Role::Admin, Method::Totp).is_ok());
-        assert_eq!(may_enrol(&off, Role::User, Method::Totp), Err(Refusal::TwoFaUnavailable));
-        assert_eq!(may_enrol(&off, Role::Admin, Method::BackupCode), Err(Refusal::TwoFaUnavailable));
+        assert!(may_enrol(&off, Role::Admin, Method::Totp, true).is_ok());
+        assert_eq!(may_enrol(&off, Role::User, Method::Totp, true), Err(Refusal::TwoFaUnavailable));
+        assert_eq!(may_enrol(&off, Role::Admin, Method::BackupCode, true), Err(Refusal::TwoFaUnavailable));
+        let phones = Settings { allowed_methods: vec![Method::Phone], preferred_method: Method::Phone, ..off };
+        assert_eq!(may_enrol(&phones, Role::Admin, Method::Totp, true), Err(Refusal::TwoFaUnavailable));
+        assert!(may_enrol(&phones, Role::Admin, Method::Totp, false).is_ok(), "nothing else can be enrolled");
+        assert_eq!([preferred(&phones, true), preferred(&phones, false)], [Method::Phone, Method::Totp]);
         let on = settings(true, RequiredFor::Nobody);
-        assert!(may_enrol(&on, Role::User, Method::Totp).is_ok());
+        assert!(may_enrol(&on, Role::User, Method::Totp, true).is_ok());
         assert!(!gives_backup_codes(&on), "they are not among the methods that are allowed");
     }
 
@@ -281,7 +313,7 @@ mod tests {
             idle_end_time: NOW,
             end_time: NOW,
         };
-        LiveSession { session, role: Role::User, blocked: false, has_factor, account_create_time: NOW }
+        LiveSession { session, role: Role::User, blocked: false, has_factor, role_time: NOW }
     }
 
     fn allowed(asked: Assurance, live: &LiveSession) -> bool {

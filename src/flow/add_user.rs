@@ -40,6 +40,7 @@ pub async fn add_user(store: &Store, hasher: &Hasher, new: NewUser<'_>, call: &C
         password_hash: Some(hash),
         phone: new.phone,
         create_time: call.now,
+        role_time: call.now,
     };
     let tx = store.begin().await?;
     if tx.insert_account(&account).await? == Swap::Stale {

@@ -75,8 +75,8 @@ pub async fn enable(kit: &Kit, caller: &Caller, request: EnableRequest, call: &C
     };
     let account = kit.store.find_account(user).await?.ok_or(Refusal::Unauthenticated)?;
     let settings = kit.settings();
-    let method = request.method.unwrap_or(settings.preferred_method);
-    policy::may_enrol(&settings, account.role, method)?;
+    let method = request.method.unwrap_or_else(|| policy::preferred(&settings, kit.sms.is_some()));
+    policy::may_enrol(&settings, account.role, method, kit.sms.is_some())?;
     has_room(&kit.store.factors(user).await?, method, request.replaces)?;
     let pending =
         |data| PendingEnrolment { opener, method, label: request.label.clone(), data, replaces: request.replaces };

@@ -5,8 +5,9 @@ use crate::{
     error::{Error, Refusal},
     factor::backup_code::{self, Set},
     limit,
-    model::{FailureKey, Method, Principal, has_factor},
+    model::{FailureKey, Method, Principal, UserId, has_factor},
     policy,
+    seal::KeyRing,
     secret::Secret,
     store::Bucket,
     swap::Swap,
@@ -54,7 +55,7 @@ async fn replace(kit: &Kit, principal: &Principal, set: &Set, version: i64, call
 /// Judges the proof, and counts a set against its window; answers the security version of the account.
 async fn pay(kit: &Kit, principal: &Principal, proof: &InCall, call: &Call) -> Result<i64, Error> {
     let hash = kit.ring.index("backup code sets", principal.user.bytes())?;
-    let bucket = Bucket { hash, owner: kit.ring.index("backup code sets owner", principal.user.bytes())? };
+    let bucket = Bucket { hash, owner: owner(&kit.ring, principal.user)? };
     let (tx, account, factors) = proof.prove(kit, principal, call).await?;
     if !has_factor(&factors) {
         tx.commit().await?;
@@ -68,4 +69,9 @@ async fn pay(kit: &Kit, principal: &Principal, proof: &InCall, call: &Call) -> R
         return Err(Refusal::RateLimited { retry_after }.into());
     }
     Ok(account.security_version)
+}
+
+/// Whose counts of sets are a user's own.
+pub(super) fn owner(ring: &KeyRing, user: UserId) -> anyhow::Result<[u8; 32]> {
+    ring.index("backup code sets owner", user.bytes())
 }

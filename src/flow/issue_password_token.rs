@@ -41,10 +41,15 @@ pub async fn issue_password_token(
 
 async fn issue(store: &Store, user: UserId, token: &NewToken, reason: &str, call: &Call) -> Result<(), Error> {
     let tx = store.begin().await?;
+    issue_in(&tx, user, token, reason, call).await?;
+    tx.commit().await
+}
+
+/// The same in a transaction that is open.
+pub(super) async fn issue_in(tx: &Tx, user: UserId, token: &NewToken, reason: &str, call: &Call) -> Result<(), Error> {
     tx.lock_account(user).await?.ok_or(Refusal::NotFound)?;
     tx.delete_password_tokens(user).await?;
-    keep(&tx, user, token, reason, call).await?;
-    tx.commit().await
+    keep(tx, user, token, reason, call).await
 }
 
 /// Keeps a token and records it, for an account that has no other.

@@ -31,16 +31,17 @@ pub async fn list_users(store: &Store, filter: &AccountFilter, page: Page<UserId
     let (accounts, next) = page.cut(accounts, |account| account.id);
     let ids: Vec<_> = accounts.iter().map(|account| account.id).collect();
     let mut factors = store.factors_of(&ids).await?;
-    let mut users = Vec::new();
-    for account in accounts {
-        let factors = factors.remove(&account.id).unwrap_or_default();
-        users.push(listed(account, factors)?);
-    }
-    Ok(UserPage { users, next })
+    let mut own = |account: &Account| factors.remove(&account.id).unwrap_or_default();
+    let users = accounts.into_iter().map(|account| {
+        let factors = own(&account);
+        listed(account, factors)
+    });
+    Ok(UserPage { users: users.collect(), next })
 }
 
 /// One account with its factors.
-pub(super) fn listed(account: Account, factors: Vec<EnrolledFactor>) -> Result<ListedUser, Error> {
-    let backup_codes_remaining = backup_codes_remaining(&factors)?;
-    Ok(ListedUser { account, factors, backup_codes_remaining })
+pub(super) fn listed(account: Account, factors: Vec<EnrolledFactor>) -> ListedUser {
+    // Of a damaged set none are left that could be used.
+    let backup_codes_remaining = backup_codes_remaining(&factors).unwrap_or(0);
+    ListedUser { account, factors, backup_codes_remaining }
 }

@@ -134,7 +134,7 @@ async fn proceed(kit: &Kit, tx: Tx, account: &Account, call: &Call) -> Result<Si
     let factors = tx.factors(account.id).await?;
     let version = account.security_version;
     let has_factor = has_factor(&factors);
-    let standing = policy::Standing { role: account.role, create_time: account.create_time, has_factor };
+    let standing = policy::Standing { role: account.role, role_time: account.role_time, has_factor };
     match policy::sign_in(&kit.settings(), standing, call.now) {
         policy::SignIn::Session { grace_end } => {
             let proof = Proof { auth_time: call.now, amr: Amr::password(), acr: Acr::One };

@@ -4,6 +4,7 @@ use super::{Call, Kit, Tokens, again::again};
 use crate::{
     error::{Error, Refusal},
     model::{Event, EventKind, LiveSession},
+    policy,
     secret::Secret,
     store::{Rotation, Tx},
     swap::Swap,
@@ -37,6 +38,11 @@ async fn refresh(kit: &Kit, token: &RefreshToken, call: &Call) -> Result<Option<
             let refusal = Refusal::UserBlocked;
             record(tx, &live, EventKind::SessionRenewed, Some(refusal.reason()), call).await?;
             Err(refusal.into())
+        }
+        Judgement::Current | Judgement::Predecessor { .. }
+            if policy::is_short_of_a_factor(&kit.settings(), &live, call.now) =>
+        {
+            end_short(tx, &live, call).await
         }
         Judgement::Predecessor { sealed_successor } => {
             let successor = tx.open_successor(&live.session, &sealed_successor)?;
@@ -77,6 +83,15 @@ async fn end_reused(tx: Tx, live: &LiveSession, call: &Call) -> Result<Option<To
         record(tx, live, EventKind::TokenReuse, Some(refusal.reason()), call).await?;
     }
     Err(refusal.into())
+}
+
+/// Policy would not give this session again for the password alone: whoever has it signs in anew, and is asked for what is missing.
+async fn end_short(tx: Tx, live: &LiveSession, call: &Call) -> Result<Option<Tokens>, Error> {
+    let reason = if live.has_factor { "STEP_UP_REQUIRED" } else { "ENROLLMENT_REQUIRED" };
+    if tx.delete_session(live.session.user, live.session.id).await? == Swap::Done {
+        record(tx, live, EventKind::SessionEnded, Some(reason), call).await?;
+    }
+    Err(Refusal::Unauthenticated.into())
 }
 
 async fn record(

@@ -45,15 +45,15 @@ pub async fn two_fa_status(kit: &Kit, caller: &Caller) -> Result<TwoFaStatus, Er
     Ok(TwoFaStatus {
         enabled,
         required: policy::is_required(&settings, account.role),
-        grace_end: policy::grace_end(&settings, account.role, account.create_time).filter(|_| !enabled),
+        grace_end: policy::grace_end(&settings, account.role, account.role_time).filter(|_| !enabled),
         is_led_on,
-        factors: listed_factors(factors)?,
+        factors: listed_factors(factors),
         backup_codes_remaining,
     })
 }
 
 /// The factors without the set of backup codes, as they are shown.
-pub(super) fn listed_factors(factors: Vec<EnrolledFactor>) -> Result<Vec<ListedFactor>, Error> {
+pub(super) fn listed_factors(factors: Vec<EnrolledFactor>) -> Vec<ListedFactor> {
     factors.into_iter().filter(|factor| factor.method != Method::BackupCode).map(listed).collect()
 }
 
@@ -62,10 +62,10 @@ pub(super) fn methods(factors: &[EnrolledFactor]) -> Vec<Method> {
     factors.iter().map(|factor| factor.method).collect()
 }
 
-fn listed(factor: EnrolledFactor) -> Result<ListedFactor, Error> {
+fn listed(factor: EnrolledFactor) -> ListedFactor {
     let masked_number = match factor.method {
-        Method::Phone => Some(phone::number(&factor.data)?.masked()),
+        Method::Phone => phone::number(&factor.data).map(|number| number.masked()).ok(),
         Method::Totp | Method::BackupCode => None,
     };
-    Ok(ListedFactor { factor, masked_number })
+    ListedFactor { factor, masked_number }
 }

@@ -51,4 +51,6 @@ pub struct Account {
     pub phone: Option<PhoneNumber>,
     /// When it was made.
     pub create_time: Timestamp,
+    /// Since when it has its role.
+    pub role_time: Timestamp,
 }

@@ -65,7 +65,7 @@ pub enum EventKind {
     UserUnblocked,
     /// The policy was changed.
     SettingsUpdated,
-    /// An administrator has read something.
+    /// An administrator has read something, or was refused something.
     AdminRead,
 }
 

@@ -130,8 +130,8 @@ pub struct LiveSession {
     pub blocked: bool,
     /// Whether the account has a second factor now.
     pub has_factor: bool,
-    /// When the account was made.
-    pub account_create_time: Timestamp,
+    /// Since when the account has its role.
+    pub role_time: Timestamp,
 }
 
 /// A session as its owner sees it.

@@ -66,6 +66,7 @@ impl Tx {
             })?,
             create_time: Set(account.create_time.millis()),
             first_enroll_time: NotSet,
+            role_time: Set(account.role_time.millis()),
             phone: match &account.phone {
                 Some(phone) => Set(Some(seal_phone(&self.ring, account.id, phone)?)),
                 None => NotSet,
@@ -98,11 +99,12 @@ impl Tx {
         Ok(Swap::from_rows(done.rows_affected))
     }
 
-    /// Sets the e-mail address; Stale when it is another account's.
+    /// Sets the e-mail address, and raises the security version; Stale when it is another account's.
     pub async fn save_email(&self, id: UserId, email: &Email) -> Result<Swap, Error> {
         let done = user::Entity::update_many()
             .col_expr(user::Column::EmailTyped, Expr::val(email.typed().as_bytes().to_vec()))
             .col_expr(user::Column::EmailCanonical, Expr::val(email.canonical().as_bytes().to_vec()))
+            .col_expr(user::Column::SecurityVersion, Expr::col(user::Column::SecurityVersion).add(1))
             .filter(user::Column::Id.eq(id.uuid()))
             .exec(&self.inner)
             .await;
@@ -110,8 +112,16 @@ impl Tx {
     }
 
     /// Sets the role, and raises the security version.
-    pub async fn save_role(&self, id: UserId, role: Role) -> Result<Swap, Error> {
-        self.change_account(id, user::Column::Role, Expr::val(role.as_str())).await
+    pub async fn save_role(&self, id: UserId, role: Role, now: Timestamp) -> Result<Swap, Error> {
+        let done = user::Entity::update_many()
+            .col_expr(user::Column::Role, Expr::val(role.as_str()))
+            .col_expr(user::Column::RoleTime, Expr::val(now.millis()))
+            .col_expr(user::Column::SecurityVersion, Expr::col(user::Column::SecurityVersion).add(1))
+            .filter(user::Column::Id.eq(id.uuid()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
     }
 
     /// Blocks an account or lets it in, and raises the security version.
@@ -147,6 +157,7 @@ impl Tx {
         let others = user::Entity::find()
             .filter(user::Column::Role.eq(Role::Admin.as_str()))
             .filter(user::Column::Blocked.eq(false))
+            .filter(user::Column::PasswordHash.is_not_null())
             .filter(user::Column::Id.ne(but.uuid()));
         others.count(&self.inner).await.map_err(outage)
     }
@@ -190,6 +201,8 @@ pub(super) fn account(row: user::Model, ring: &KeyRing) -> Result<Account, Error
         password_hash,
         phone,
         create_time: Timestamp::from_millis(row.create_time),
+        // Accounts from before this was noted have had their role since they were made.
+        role_time: Timestamp::from_millis(std::cmp::max(row.role_time, row.create_time)),
     })
 }
 

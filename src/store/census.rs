@@ -2,12 +2,14 @@
 
 use anyhow::Context;
 use sea_orm::{
-    ConnectionTrait, ExprTrait, FromQueryResult, QueryResult,
-    sea_query::{Alias, CaseStatement, Cond, Expr, Func, IntoIden, JoinType, Order, Query, SelectStatement},
+    ConnectionTrait, EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect,
+    sea_query::{Alias, CaseStatement, Cond, Expr, Func, IntoIden, JoinType, Query, SelectStatement},
 };
+use uuid::Uuid;
 
 use super::{
     Store,
+    directory::factors_of,
     entity::{factor, user},
     outage,
 };
@@ -20,7 +22,7 @@ use crate::{
 /// Methods that are factors of their own.
 const METHODS: [Method; 2] = [Method::Totp, Method::Phone];
 
-/// Accounts made at this moment or before have been there long enough.
+/// Accounts that have had their role since this moment or before have been there long enough.
 #[derive(Clone, Copy, Debug)]
 pub struct Cutoff {
     /// Administrators.
@@ -74,20 +76,31 @@ impl Store {
         if groups.is_empty() {
             return Ok(Vec::new());
         }
-        let keys = keys();
+        // By the accounts themselves and not by `alike`: the walk ends with the last example.
+        let has = |method: Method| Expr::exists(factors_of().and_where(is_method(method)).to_owned());
         let is_of = |group: &Group| {
-            let column = |key: &String| Expr::col(Alias::new(key));
-            let role = column(&keys[0]).eq(group.role.as_str());
-            let numbers = numbers(group).into_iter();
-            keys[1..].iter().zip(numbers).fold(Cond::all().add(role), |all, (key, n)| all.add(column(key).eq(n)))
+            let mut all = Cond::all().add(of_user(user::Column::Role).eq(group.role.as_str()));
+            for method in METHODS {
+                all = all.add(if group.methods.contains(&method) { has(method) } else { has(method).not() });
+            }
+            for (cutoff, is_old) in cutoffs.iter().zip(group.is_old) {
+                let time = if group.role == Role::Admin { cutoff.admins } else { cutoff.users };
+                let made_by = since_when().lte(time.millis());
+                all = all.add(if is_old { made_by } else { made_by.not() });
+            }
+            all
         };
-        let mut query = Query::select();
-        query.columns(["id", "email_typed"].map(Alias::new)).from_subquery(alike(cutoffs), "alike");
-        query.cond_where(groups.iter().fold(Cond::any(), |any, group| any.add(is_of(group))));
-        query.order_by(Alias::new("id"), Order::Desc).limit(count);
-        let backend = self.reader.get_database_backend();
-        let rows = self.reader.query_all_raw(backend.build(&query)).await.map_err(outage)?;
-        rows.iter().map(example).collect()
+        let rows: Vec<(Uuid, Vec<u8>)> = user::Entity::find()
+            .select_only()
+            .columns([user::Column::Id, user::Column::EmailTyped])
+            .filter(groups.iter().fold(Cond::any(), |any, group| any.add(is_of(group))))
+            .order_by_desc(user::Column::Id)
+            .limit(count)
+            .into_tuple()
+            .all(&self.reader)
+            .await
+            .map_err(outage)?;
+        rows.into_iter().map(example).collect()
     }
 
     /// How far each method has come; lately = since then.
@@ -118,6 +131,9 @@ impl Store {
         let mut query = Query::select();
         query.expr_as(Expr::cust("COUNT(*)"), "n").from(user::Entity);
         query.and_where(Expr::col(user::Column::FirstEnrollTime).is_null());
+        // An older replica does not note it.
+        let real = factors_of().and_where(is_method(Method::BackupCode).not()).to_owned();
+        query.and_where(Expr::exists(real).not());
         let backend = self.reader.get_database_backend();
         let row = self.reader.query_one_raw(backend.build(&query)).await.map_err(outage)?;
         row.context("a count has no row")?.try_get("", "n").map_err(outage)
@@ -140,10 +156,8 @@ fn alike(cutoffs: [Cutoff; 2]) -> SelectStatement {
     let mut own = Query::select();
     own.column(factor::Column::UserId).from(factor::Entity).group_by_col(factor::Column::UserId);
     for method in METHODS {
-        let is_of = Expr::col(factor::Column::Method).eq(method.as_str());
-        own.expr_as(Func::max(yes_or_no(is_of)), name(method));
+        own.expr_as(Func::max(yes_or_no(is_method(method))), name(method));
     }
-    let of_user = |column: user::Column| Expr::col((user::Entity, column));
     let mut all = Query::select();
     all.column((user::Entity, user::Column::Id))
         .column((user::Entity, user::Column::EmailTyped))
@@ -153,7 +167,7 @@ fn alike(cutoffs: [Cutoff; 2]) -> SelectStatement {
         all.expr_as(Func::coalesce([has, Expr::val(0_i64)]), name(method));
     }
     for (at, cutoff) in cutoffs.into_iter().enumerate() {
-        let made_by = |time: Timestamp| yes_or_no(of_user(user::Column::CreateTime).lte(time.millis()));
+        let made_by = |time: Timestamp| yes_or_no(since_when().lte(time.millis()));
         let is_old: Expr = CaseStatement::new()
             .case(of_user(user::Column::Role).eq(Role::Admin.as_str()), made_by(cutoff.admins))
             .finally(made_by(cutoff.users))
@@ -170,6 +184,21 @@ fn alike(cutoffs: [Cutoff; 2]) -> SelectStatement {
     all
 }
 
+fn of_user(column: user::Column) -> Expr {
+    Expr::col((user::Entity, column))
+}
+
+/// Since when an account has its role.
+fn since_when() -> Expr {
+    let is_known = of_user(user::Column::RoleTime).gt(of_user(user::Column::CreateTime));
+    let known = CaseStatement::new().case(is_known, of_user(user::Column::RoleTime));
+    known.finally(of_user(user::Column::CreateTime)).into()
+}
+
+fn is_method(method: Method) -> Expr {
+    Expr::col((factor::Entity, factor::Column::Method)).eq(method.as_str())
+}
+
 fn name(method: Method) -> String {
     format!("has_{}", method.as_str())
 }
@@ -178,11 +207,6 @@ fn name(method: Method) -> String {
 fn keys() -> Vec<String> {
     let methods = METHODS.into_iter().map(name);
     std::iter::once("role".to_owned()).chain(methods).chain(["old_0".to_owned(), "old_1".to_owned()]).collect()
-}
-
-fn numbers(group: &Group) -> Vec<i64> {
-    let has = METHODS.iter().map(|method| i64::from(group.methods.contains(method)));
-    has.chain(group.is_old.map(i64::from)).collect()
 }
 
 fn group(row: &QueryResult) -> Result<Group, Error> {
@@ -198,9 +222,8 @@ fn group(row: &QueryResult) -> Result<Group, Error> {
     Ok(Group { role, methods, is_old: [is("old_0")?, is("old_1")?] })
 }
 
-fn example(row: &QueryResult) -> Result<(UserId, Email), Error> {
-    let typed: Vec<u8> = row.try_get("", "email_typed").map_err(outage)?;
+fn example((id, typed): (Uuid, Vec<u8>)) -> Result<(UserId, Email), Error> {
     let typed = String::from_utf8(typed).context("a stored e-mail address is not UTF-8")?;
     let email = Email::parse(&typed).map_err(|problem| anyhow::anyhow!("a stored e-mail address {problem}"))?;
-    Ok((UserId::from_uuid(row.try_get("", "id").map_err(outage)?), email))
+    Ok((UserId::from_uuid(id), email))
 }

@@ -18,9 +18,14 @@ pub struct CreateRequest {
 }
 
 impl Store {
-    /// The request of this hash: hash of its content, and its account.
-    pub async fn find_create_request(&self, hash: &[u8; 32]) -> Result<Option<(Vec<u8>, UserId)>, Error> {
+    /// The request of this hash, while it may come again: hash of its content, and its account.
+    pub async fn find_create_request(
+        &self,
+        hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<(Vec<u8>, UserId)>, Error> {
         let row = create_request::Entity::find_by_id(hash.to_vec()).one(&self.reader).await.map_err(outage)?;
+        let row = row.filter(|row| now.millis() < row.end_time);
         Ok(row.map(|row| (row.content_hash, UserId::from_uuid(row.user_id))))
     }
 }

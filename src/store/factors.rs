@@ -141,6 +141,20 @@ pub(super) fn enrolled(row: factor::Model, ring: &KeyRing) -> Result<EnrolledFac
     })
 }
 
+/// A factor whose data does not open, without them.
+pub(super) fn damaged(row: factor::Model) -> Result<EnrolledFactor, Error> {
+    Ok(EnrolledFactor {
+        id: FactorId::from_uuid(row.id),
+        user: UserId::from_uuid(row.user_id),
+        method: Method::from_word(&row.method).context("a stored method is unknown")?,
+        label: String::from_utf8_lossy(&row.label).into_owned(),
+        data: FactorData::new(Vec::new()),
+        spent: row.spent,
+        create_time: Timestamp::from_millis(row.create_time),
+        last_use_time: row.last_use_time.map(Timestamp::from_millis),
+    })
+}
+
 fn place<'a>(user: &'a [u8; 16], row: &'a [u8; 16]) -> Place<'a> {
     Place { table: "factors", column: "data", user, row }
 }

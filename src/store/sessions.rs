@@ -55,7 +55,8 @@ struct LiveRow {
     role: String,
     blocked: bool,
     has_factor: bool,
-    account_create_time: i64,
+    create_time: i64,
+    role_time: i64,
 }
 
 impl Store {
@@ -225,7 +226,7 @@ fn live(id: Uuid) -> Select<session::Entity> {
             session::Column::EndTime,
         ])
         .columns([user::Column::Role, user::Column::Blocked])
-        .expr_as(Expr::col((user::Entity, user::Column::CreateTime)), "account_create_time")
+        .columns([user::Column::CreateTime, user::Column::RoleTime])
         .expr_as(Expr::exists(any_factor), "has_factor")
         .join(JoinType::InnerJoin, owner)
 }
@@ -262,8 +263,8 @@ fn live_session(row: LiveRow) -> Result<LiveSession, Error> {
         end_time: Timestamp::from_millis(row.end_time),
     };
     let role = Role::from_word(&row.role).context("a stored role is unknown")?;
-    let account_create_time = Timestamp::from_millis(row.account_create_time);
-    Ok(LiveSession { session, role, blocked: row.blocked, has_factor: row.has_factor, account_create_time })
+    let role_time = Timestamp::from_millis(std::cmp::max(row.role_time, row.create_time));
+    Ok(LiveSession { session, role, blocked: row.blocked, has_factor: row.has_factor, role_time })
 }
 
 fn refresh_state(row: session::Model) -> Result<RefreshState, Error> {

@@ -68,6 +68,11 @@ impl Rule {
         &self.callers
     }
 
+    /// How old the proof may be; None = of any age.
+    pub fn max_age(&self) -> Option<Duration> {
+        self.max_age
+    }
+
     /// Whether administrators alone may call.
     pub fn is_for_administrators(&self) -> bool {
         self.callers == [pb::Caller::Admin]

@@ -66,6 +66,7 @@ pub fn account(email: &str) -> Account {
         password_hash: Some(Secret::new("$argon2id$".to_owned())),
         phone: None,
         create_time: NOW,
+        role_time: NOW,
     }
 }
 

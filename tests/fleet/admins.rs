@@ -48,7 +48,7 @@ async fn get_rid(mut client: AdminServiceClient<Channel>, token: String, user_id
             reason(&client.block_user(with_token(request, token)).await)
         }
         Way::Delete => {
-            let request = pb::DeleteUserRequest { user_id, etag: String::new() };
+            let request = pb::DeleteUserRequest { user_id, etag: String::new(), reason: String::new() };
             reason(&client.delete_user(with_token(request, token)).await)
         }
     }

@@ -171,7 +171,7 @@ async fn every_call_that_is_answered_is_recorded_with_who_made_it() {
         expected += if rpc.name() == "CreateUser" { 2 } else { 1 };
         assert_eq!(world.count(recorded).await, expected, "{}", rpc.name());
     }
-    let request = pb::DeleteUserRequest { user_id: alice, etag: String::new() };
+    let request = pb::DeleteUserRequest { user_id: alice, etag: String::new(), reason: String::new() };
     admin.delete_user(with_token(request, &token)).await.unwrap();
     assert_eq!(world.count(recorded).await, expected + 1);
     let by_others = "SELECT COUNT(*) AS n FROM audit_events WHERE admin_id IS NOT NULL AND admin_id NOT IN \

@@ -6,7 +6,7 @@ use prost_reflect::prost::Message;
 use crate::{
     admin_users::{block, create, delete, find, list, password_reset, reset, user},
     provider::Provider,
-    world::{ADMIN, ALICE, PASSWORD, World, optional_token, reason, with_token},
+    world::{ADMIN, ALICE, BOB, PASSWORD, World, optional_token, reason, with_token},
 };
 
 #[tokio::test]
@@ -14,8 +14,9 @@ async fn whoever_is_blocked_is_out_at_once_and_until_they_are_let_in() {
     let world = World::new().await;
     let (_, admin) = world.enrol(ADMIN).await;
     let (app, token) = world.enrol(ALICE).await;
-    let challenge = world.challenge(ALICE).await;
+    let (challenge, another) = (world.challenge(ALICE).await, world.challenge(ALICE).await);
     let id = find(&world, &admin, ALICE).await.user_id;
+    let leaked = password_reset(&world, &admin, &id).await.password_token;
     assert!(block(&world, &admin, &id).await.unwrap().blocked);
     assert_eq!(world.validate(&token).await.status(), pb::TokenStatus::UserBlocked);
     assert_eq!(reason(world.status(&token).await), "UNAUTHENTICATED");
@@ -25,6 +26,9 @@ async fn whoever_is_blocked_is_out_at_once_and_until_they_are_let_in() {
     let request = pb::UnblockUserRequest { user_id: id, reason: String::new() };
     world.admin.clone().unblock_user(with_token(request, &admin)).await.unwrap();
     assert_eq!(world.validate(&token).await.status(), pb::TokenStatus::Unauthenticated, "what has ended stays so");
+    assert_eq!(reason(world.verify(&another, &app.code_in(1)).await), "CHALLENGE_EXPIRED", "also when they are back");
+    let set = pb::SetPasswordRequest { token: leaked, new_password: PASSWORD.to_owned(), ..Default::default() };
+    assert_eq!(reason(world.set_password(set).await), "UNAUTHENTICATED");
     assert!(world.verify(&world.challenge(ALICE).await, &app.code_in(1)).await.is_ok());
     let noted = "SELECT COUNT(*) AS n FROM audit_events WHERE kind = 'user_blocked' AND note IS NOT NULL";
     assert_eq!(world.count(noted).await, 1);
@@ -66,7 +70,10 @@ async fn a_second_factor_is_reset_with_a_reason_and_never_ones_own() {
     }
     assert_eq!(reason(reset(&world, &admin, &own, "convenience").await), "INVALID_ARGUMENT");
     assert!(world.is_good(&alice).await, "nothing has changed yet");
-    assert_eq!(reset(&world, &admin, &id, "showed a passport").await.unwrap(), 2);
+    let token = password_reset(&world, &admin, &id).await.password_token;
+    assert_eq!(reset(&world, &admin, &id, "showed a passport").await.unwrap(), 1, "without the set of backup codes");
+    let set = pb::SetPasswordRequest { token, new_password: PASSWORD.to_owned(), ..Default::default() };
+    assert_eq!(reason(world.set_password(set).await), "UNAUTHENTICATED", "it was one of two, and is not enough alone");
     assert!(!world.is_good(&alice).await);
     assert!(!world.sign_in(ALICE).await.access_token.is_empty());
     assert_eq!(reset(&world, &admin, &id, "again").await.unwrap(), 0);
@@ -76,9 +83,15 @@ async fn a_second_factor_is_reset_with_a_reason_and_never_ones_own() {
 }
 
 #[tokio::test]
-async fn sessions_are_revoked_all_at_once() {
+async fn sessions_are_revoked_all_at_once_with_what_would_become_one() {
     let world = World::new().await;
     let (_, admin) = world.enrol(ADMIN).await;
+    let (bob, _) = world.enrol(BOB).await;
+    let challenge = world.challenge(BOB).await;
+    let id = find(&world, &admin, BOB).await.user_id;
+    let request = pb::RevokeSessionsRequest { user_id: id, reason: String::new() };
+    world.admin.clone().revoke_sessions(with_token(request, &admin)).await.unwrap();
+    assert_eq!(reason(world.verify(&challenge, &bob.code_in(1)).await), "CHALLENGE_EXPIRED");
     let tokens = [world.sign_in(ALICE).await.access_token, world.sign_in(ALICE).await.access_token];
     let id = find(&world, &admin, ALICE).await.user_id;
     let request = pb::RevokeSessionsRequest { user_id: id, reason: String::new() };
@@ -188,4 +201,18 @@ async fn no_answer_shows_a_secret_a_code_a_password_or_a_whole_number() {
     for secret in backup.chain([totp.secret, "306912345678".to_owned(), PASSWORD.to_owned(), "argon2".to_owned()]) {
         assert!(!text.contains(&secret), "{secret}");
     }
+}
+
+#[tokio::test]
+async fn a_factor_that_is_damaged_does_not_hide_the_accounts() {
+    let world = World::new().await;
+    let (_, admin) = world.enrol(ADMIN).await;
+    world.enrol(ALICE).await;
+    world.execute("UPDATE factors SET method = 'webauthn' WHERE method = 'backup_code'").await;
+    let alice = find(&world, &admin, ALICE).await;
+    assert_eq!((alice.factors.len(), alice.backup_codes_remaining), (1, 0));
+    // The data of one in the row of another: it does not open there.
+    world.execute("UPDATE factors SET data = label WHERE method = 'totp'").await;
+    assert_eq!(find(&world, &admin, ALICE).await.factors[0].method(), pb::Method::Totp);
+    assert_eq!(list(&world, &admin, pb::ListUsersRequest::default()).await.users.len(), 3);
 }

@@ -70,6 +70,8 @@ async fn only_what_the_mask_names_is_changed_and_without_one_what_is_set() {
     assert_eq!((same.totp_digits, same.sms_digits, same.grace_period), (6, 7, whole.grace_period));
     assert_ne!(same.etag, whole.etag);
     assert!(same.update_time.is_some());
+    let again = update(&world, &admin, same.clone(), &["*"]).await.unwrap();
+    assert_eq!(again, same, "what changes nothing is no version");
 }
 
 #[tokio::test]
@@ -106,6 +108,12 @@ async fn everything_that_is_wrong_is_told_at_once_and_changes_nothing() {
     };
     let told = violations(update(&world, &admin, phone_alone, &[]).await);
     assert_eq!(told, ["settings.allowed_methods"], "nobody could enrol: no text messages are sent here");
+    let preferred = pb::Settings { preferred_method: pb::Method::Phone.into(), ..Default::default() };
+    assert_eq!(
+        violations(update(&world, &admin, preferred, &[]).await),
+        ["settings.preferred_method"],
+        "nor by default"
+    );
     assert_eq!(world.settings(&admin).await, before);
 }
 
@@ -217,7 +225,8 @@ async fn a_preview_says_whom_a_change_touches_and_changes_nothing() {
     let off = preview(pb::Settings { two_fa_enabled: Some(false), ..Default::default() }).await;
     assert_eq!(emails(&off.touched), [ALICE], "her factor would be waived; the administrator's would not");
     assert!(emails(&off.unready).is_empty());
-    assert_eq!(off.settings.unwrap().two_fa_enabled, Some(false));
+    let shown = off.settings.unwrap();
+    assert_eq!((shown.two_fa_enabled, &shown.etag), (Some(false), &before.etag), "to be saved, it is sent back");
     assert_eq!(world.settings(&admin).await, before);
 }
 

@@ -43,7 +43,7 @@ pub async fn block(world: &World, token: &str, user_id: &str) -> Result<pb::User
 }
 
 pub async fn delete(world: &World, token: &str, user_id: &str, etag: &str) -> Result<(), Status> {
-    let request = pb::DeleteUserRequest { user_id: user_id.to_owned(), etag: etag.to_owned() };
+    let request = pb::DeleteUserRequest { user_id: user_id.to_owned(), etag: etag.to_owned(), reason: String::new() };
     world.admin.clone().delete_user(with_token(request, token)).await.map(|_| ())
 }
 
@@ -214,6 +214,21 @@ async fn an_address_is_changed_only_as_it_was_when_it_was_read() {
     assert!(update(&world, &admin, without_etag).await.is_ok());
     let case = pb::User { user_id: alice.user_id.clone(), email: "C@Example.com".to_owned(), ..Default::default() };
     assert_eq!(update(&world, &admin, case).await.unwrap().email, "C@Example.com", "only how it is written");
+    assert_eq!(
+        reason(update(&world, &admin, alice.clone()).await),
+        "VERSION_MISMATCH",
+        "the address of now, and an old etag"
+    );
+    let now = find(&world, &admin, "c@example.com").await;
+    assert!(update(&world, &admin, now.clone()).await.is_ok(), "sent back whole, as it was read");
+    for (user, field) in [
+        (pb::User { blocked: true, ..now.clone() }, "user.blocked"),
+        (pb::User { phone_number: "+306912345678".to_owned(), ..now.clone() }, "user.phone_number"),
+        (pb::User { user_id: now.user_id.clone(), ..Default::default() }, "user"),
+    ] {
+        let (_, details) = crate::world::refusal(update(&world, &admin, user).await);
+        assert_eq!(details.bad_request().unwrap().field_violations[0].field, field);
+    }
     let masked = pb::UpdateUserRequest {
         user: Some(moved("d@example.com")),
         update_mask: Some(prost_types::FieldMask { paths: vec!["blocked".to_owned()] }),
@@ -259,9 +274,16 @@ async fn the_last_administrator_can_neither_go_nor_be_blocked_nor_lose_the_role(
         ]
     };
     assert_eq!(all(&world).await, ["LAST_ADMIN"; 3]);
+    let ghost = pb::User { role: pb::Role::Admin.into(), ..user("ghost@example.com") };
+    let ghost = pb::CreateUserRequest { user: Some(ghost), ..Default::default() };
+    let ghost = create(&world, &admin, ghost).await.unwrap().user.unwrap().user_id;
+    assert_eq!(all(&world).await, ["LAST_ADMIN"; 3], "one without a password cannot sign in");
+    update(&world, &admin, role(pb::Role::User, &ghost)).await.unwrap();
     update(&world, &admin, role(pb::Role::Admin, &alice)).await.unwrap();
     block(&world, &admin, &alice).await.unwrap();
-    assert_eq!(all(&world).await, ["LAST_ADMIN"; 3], "one who cannot sign in does not count");
+    assert_eq!(all(&world).await, ["LAST_ADMIN"; 3], "nor one who is blocked");
+    let tried = "SELECT COUNT(*) AS n FROM audit_events WHERE reason = 'LAST_ADMIN' AND subject_id IS NOT NULL";
+    assert_eq!(world.count(tried).await, 9, "what was tried is known");
     let request = pb::UnblockUserRequest { user_id: alice.clone(), reason: String::new() };
     world.admin.clone().unblock_user(with_token(request, &admin)).await.unwrap();
     update(&world, &admin, role(pb::Role::User, &own)).await.unwrap();

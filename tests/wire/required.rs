@@ -143,5 +143,8 @@ async fn switching_two_fa_off_as_a_whole_is_for_users_alone() {
     world.execute("UPDATE settings SET two_fa_enabled = TRUE, allowed_methods = 'phone'").await;
     world = world.restarted().await;
     assert!(world.sign_in(ALICE).await.two_fa_required, "an enrolled factor is never waived by the list of methods");
-    assert_eq!(reason(world.enable(&token).await), "TWO_FA_UNAVAILABLE");
+    assert!(
+        world.enable(&token).await.is_ok(),
+        "no text messages are sent here: whoever must enrol can enrol something"
+    );
 }

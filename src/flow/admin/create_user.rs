@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    SeenUser,
+    SeenUser, begin, begin_alone, record_read,
     user::{issue_password_reset, seen},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         again::again,
         issue_password_token::{self, NewToken},
     },
-    model::{Account, Email, Event, EventKind, PasswordHash, PhoneNumber, Role, UserId},
+    model::{Account, Email, Event, EventKind, PasswordHash, PhoneNumber, Principal, Role, UserId},
     secret::{self, Secret},
     store::CreateRequest,
     swap::Swap,
@@ -62,10 +62,18 @@ struct Repeatable {
 }
 
 /// Makes an account. The same request by the same administrator makes one account, however often it comes.
-pub async fn create_user(kit: &Kit, admin: UserId, request: &CreateUserRequest, call: &Call) -> Result<Created, Error> {
+pub async fn create_user(
+    kit: &Kit,
+    admin: &Principal,
+    request: &CreateUserRequest,
+    call: &Call,
+) -> Result<Created, Error> {
     let email = Email::parse(&request.email).map_err(|problem| Refusal::field("user.email", problem))?;
     let phone = phone(kit, &request.phone_number)?;
-    let repeatable = repeatable(kit, admin, request, &email, phone.as_ref())?;
+    let repeatable = repeatable(kit, admin.user, request, &email, phone.as_ref())?;
+    if let Some(created) = repeated(kit, admin, repeatable.as_ref(), call).await? {
+        return Ok(created);
+    }
     let hash = match request.password.expose().is_empty() {
         true => None,
         false => {
@@ -75,25 +83,29 @@ pub async fn create_user(kit: &Kit, admin: UserId, request: &CreateUserRequest, 
     };
     let wanted = Wanted { email, role: request.role, phone, hash };
     let token = NewToken::make()?;
-    match again(|| make(kit, &wanted, repeatable.as_ref(), &token, call)).await? {
+    match again(|| make(kit, admin, &wanted, repeatable.as_ref(), &token, call)).await? {
         Some(user) => {
             let token = wanted.hash.is_none().then(|| (token.to_text(), call.now.plus(PASSWORD_TOKEN_LIFE)));
             Ok(Created { user: seen(kit, user).await?, token })
         }
-        None => repeated(kit, repeatable.as_ref(), call).await,
+        None => Ok(repeated(kit, admin, repeatable.as_ref(), call).await?.ok_or(Refusal::NotFound)?),
     }
 }
 
 /// Makes it; None when the request has come before.
 async fn make(
     kit: &Kit,
+    admin: &Principal,
     wanted: &Wanted,
     repeatable: Option<&Repeatable>,
     token: &NewToken,
     call: &Call,
 ) -> Result<Option<UserId>, Error> {
     let user = UserId::new(call.now);
-    let tx = kit.store.begin().await?;
+    let tx = match wanted.role {
+        Role::Admin => begin_alone(kit, admin, call).await?,
+        Role::User => begin(kit, admin, call).await?,
+    };
     if let Some(Repeatable { name, content }) = repeatable {
         let end_time = call.now.plus(REPEATABLE);
         let request = CreateRequest { hash: *name, content: *content, user, end_time };
@@ -111,6 +123,7 @@ async fn make(
         password_hash: wanted.hash.as_ref().map(|hash| Secret::new(hash.expose().clone())),
         phone: wanted.phone.clone(),
         create_time: call.now,
+        role_time: call.now,
     };
     if tx.insert_account(&account).await? == Swap::Stale {
         return Err(Refusal::AlreadyExists.into());
@@ -125,18 +138,30 @@ async fn make(
 }
 
 /// Answers a request that has come before. The token of the first answer is known to nobody here: a new one takes its place.
-async fn repeated(kit: &Kit, repeatable: Option<&Repeatable>, call: &Call) -> Result<Created, Error> {
-    let Repeatable { name, content } = repeatable.ok_or(Refusal::NotFound)?;
-    let (known, user) = kit.store.find_create_request(name).await?.ok_or(Refusal::NotFound)?;
+async fn repeated(
+    kit: &Kit,
+    admin: &Principal,
+    repeatable: Option<&Repeatable>,
+    call: &Call,
+) -> Result<Option<Created>, Error> {
+    let Some(Repeatable { name, content }) = repeatable else {
+        return Ok(None);
+    };
+    let Some((known, user)) = kit.store.find_create_request(name, call.now).await? else {
+        return Ok(None);
+    };
     if known != content {
         return Err(Refusal::field("request_id", "was sent with another request. Choose a new one.").into());
     }
     let user = seen(kit, user).await?;
     let token = match user.account.password_hash {
-        Some(_) => None,
-        None => Some(issue_password_reset(kit, user.account.id, "CreateUser came again", call).await?),
+        Some(_) => {
+            record_read(kit, "CreateUser came again", Some(user.account.id), call).await?;
+            None
+        }
+        None => Some(issue_password_reset(kit, admin, user.account.id, "CreateUser came again", call).await?),
     };
-    Ok(Created { user, token })
+    Ok(Some(Created { user, token }))
 }
 
 fn phone(kit: &Kit, text: &str) -> Result<Option<PhoneNumber>, Refusal> {

@@ -3,19 +3,33 @@
 use super::{begin_alone, is_current, may_go};
 use crate::{
     error::{Error, Refusal},
-    flow::{Call, Kit, again::again, local_auth, send_code},
-    model::{Event, EventKind, FailureKey, Method, UserId},
+    flow::{Call, Kit, again::again, generate_backup_codes, local_auth, send_code},
+    model::{Event, EventKind, FailureKey, Method, Principal, UserId},
     store::Tx,
     swap::Swap,
 };
 
 /// Removes an account; with an etag, only if it is what it was then.
-pub async fn delete_user(kit: &Kit, user: UserId, etag: &str, call: &Call) -> Result<(), Error> {
-    again(|| delete_once(kit, user, etag, call)).await
+pub async fn delete_user(
+    kit: &Kit,
+    admin: &Principal,
+    user: UserId,
+    etag: &str,
+    reason: &str,
+    call: &Call,
+) -> Result<(), Error> {
+    again(|| delete_once(kit, admin, user, etag, reason, call)).await
 }
 
-async fn delete_once(kit: &Kit, user: UserId, etag: &str, call: &Call) -> Result<(), Error> {
-    let tx = begin_alone(kit).await?;
+async fn delete_once(
+    kit: &Kit,
+    admin: &Principal,
+    user: UserId,
+    etag: &str,
+    reason: &str,
+    call: &Call,
+) -> Result<(), Error> {
+    let tx = begin_alone(kit, admin, call).await?;
     touch_counts(&tx, user).await?;
     let account = tx.lock_account(user).await?.ok_or(Refusal::NotFound)?;
     is_current(kit, &account, etag)?;
@@ -27,7 +41,8 @@ async fn delete_once(kit: &Kit, user: UserId, etag: &str, call: &Call) -> Result
     tx.forget_networks_of(&by_address).await?;
     tx.delete_buckets_of(&by_address).await?;
     tx.delete_buckets_of(&send_code::owner(&kit.ring, user)?).await?;
-    tx.record(&Event::of(EventKind::UserDeleted, user, &call.origin), call.now).await?;
+    tx.delete_buckets_of(&generate_backup_codes::owner(&kit.ring, user)?).await?;
+    tx.record(&Event::of(EventKind::UserDeleted, user, &call.origin).note(reason), call.now).await?;
     tx.commit().await
 }
 

@@ -28,7 +28,7 @@ pub use user::{MethodLock, SeenUser, issue_password_reset, read_user, read_users
 use super::{Call, Kit};
 use crate::{
     error::{Error, Refusal},
-    model::{Account, Event, EventKind, Role, UserId},
+    model::{Account, Event, EventKind, Principal, Role, UserId},
     store::Tx,
 };
 
@@ -40,16 +40,45 @@ async fn record_read(kit: &Kit, what: &str, subject: Option<UserId>, call: &Call
     tx.commit().await
 }
 
-/// Opens the transaction for something after which an account may be no administrator any more: one such at a time.
-async fn begin_alone(kit: &Kit) -> Result<Tx, Error> {
+/// Opens the transaction for something that an administrator does, who must be one still: a call may have waited for a hash.
+async fn begin(kit: &Kit, admin: &Principal, call: &Call) -> Result<Tx, Error> {
+    let tx = kit.store.begin().await?;
+    must_administer(&tx, admin, call).await?;
+    Ok(tx)
+}
+
+/// The same for something after which an account may be an administrator no more, or is a new one: one such at a time, so that whoever
+/// was blocked a moment before does nothing more.
+async fn begin_alone(kit: &Kit, admin: &Principal, call: &Call) -> Result<Tx, Error> {
     let tx = kit.store.begin().await?;
     tx.lock_settings().await?;
+    must_administer(&tx, admin, call).await?;
     Ok(tx)
+}
+
+async fn must_administer(tx: &Tx, admin: &Principal, call: &Call) -> Result<(), Error> {
+    let live = tx.find_live_session(admin.session).await?;
+    let live = live.filter(|live| live.session.is_alive(call.now) && !live.blocked).ok_or(Refusal::Unauthenticated)?;
+    if live.role == Role::Admin { Ok(()) } else { Err(Refusal::PermissionDenied.into()) }
+}
+
+/// Records that an administrator was refused something, though they might have asked: what was tried is worth to be known.
+pub async fn record_refusal(
+    kit: &Kit,
+    what: &str,
+    subject: Option<UserId>,
+    refusal: &Refusal,
+    call: &Call,
+) -> Result<(), Error> {
+    let tx = kit.store.begin().await?;
+    let event = Event::about_nobody(EventKind::AdminRead, &call.origin).note(what).reason(refusal.reason());
+    tx.record(&Event { subject, ..event }, call.now).await?;
+    tx.commit().await
 }
 
 /// Refuses to let the last administrator go who can sign in. Asked behind `begin_alone`.
 async fn may_go(tx: &Tx, account: &Account) -> Result<(), Error> {
-    let counts = account.role == Role::Admin && !account.blocked;
+    let counts = account.role == Role::Admin && !account.blocked && account.password_hash.is_some();
     if counts && tx.count_other_admins(account.id).await? == 0 {
         return Err(Refusal::LastAdmin.into());
     }

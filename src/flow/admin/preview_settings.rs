@@ -62,7 +62,8 @@ pub async fn preview_settings(kit: &Kit, request: &SettingsRequest, call: &Call)
         losing_only_method: census
             .pick(kit, |group| policy::is_led_on(&census.new, group.role, &group.methods))
             .await?,
-        settings: census.new.clone(),
+        // It is no version yet: whoever saves it shows what they have read.
+        settings: Settings { version: census.old.version, change_time: census.old.change_time, ..census.new.clone() },
     };
     record_read(kit, "PreviewSettings", None, call).await?;
     Ok(preview)
@@ -88,8 +89,8 @@ impl Census {
 
     fn way(&self, settings: &Settings, group: &Group, at: usize) -> Way {
         // One who stands for all of the group: made long ago, or just now.
-        let create_time = if group.is_old[at] { Timestamp::from_millis(0) } else { self.now };
-        let account = Standing { role: group.role, create_time, has_factor: !group.methods.is_empty() };
+        let role_time = if group.is_old[at] { Timestamp::from_millis(0) } else { self.now };
+        let account = Standing { role: group.role, role_time, has_factor: !group.methods.is_empty() };
         match policy::sign_in(settings, account, self.now) {
             policy::SignIn::Session { grace_end: None } => Way::Password,
             policy::SignIn::Session { grace_end: Some(_) } => Way::PasswordInGrace,

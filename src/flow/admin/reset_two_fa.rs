@@ -1,14 +1,15 @@
 //! Takes the second factors of somebody else away, who has lost them.
 
+use super::begin;
 use crate::{
     error::{Error, Refusal},
-    flow::{Call, Kit, reset_second_factor},
-    model::UserId,
+    flow::{Call, Kit, again::again, reset_second_factor::reset_in},
+    model::{Principal, UserId},
 };
 
 /// Removes every factor of an account that is not the administrator's own; answers how many.
-pub async fn reset_two_fa(kit: &Kit, admin: UserId, user: UserId, reason: &str, call: &Call) -> Result<u64, Error> {
-    if user == admin {
+pub async fn reset_two_fa(kit: &Kit, admin: &Principal, user: UserId, reason: &str, call: &Call) -> Result<u64, Error> {
+    if user == admin.user {
         // By this way they could get rid of a factor that policy asks of them, and go on with the password alone.
         let problem = "is your own account: replace the factor with Enable, or remove it with Disable.";
         return Err(Refusal::field("user_id", problem).into());
@@ -17,5 +18,11 @@ pub async fn reset_two_fa(kit: &Kit, admin: UserId, user: UserId, reason: &str, 
         let problem = "must say why, and how the user was recognised: it goes into the audit log.";
         return Err(Refusal::field("reason", problem).into());
     }
-    reset_second_factor(&kit.store, user, reason, call).await
+    again(|| async {
+        let tx = begin(kit, admin, call).await?;
+        let removed = reset_in(&tx, user, reason, call).await?;
+        tx.commit().await?;
+        Ok(removed)
+    })
+    .await
 }

@@ -1,9 +1,10 @@
 //! Changes the policy.
 
+use super::must_administer;
 use crate::{
     error::{Error, Refusal},
     flow::{Call, Kit, again::again},
-    model::{Event, EventKind, Settings, SettingsChange, UserId},
+    model::{Event, EventKind, Principal, Settings, SettingsChange},
     policy,
     swap::Swap,
 };
@@ -19,7 +20,7 @@ pub struct SettingsRequest {
 /// Changes the policy. This replica goes by it at once, the others within seconds.
 pub async fn update_settings(
     kit: &Kit,
-    admin: UserId,
+    admin: &Principal,
     request: &SettingsRequest,
     call: &Call,
 ) -> Result<Settings, Error> {
@@ -28,14 +29,23 @@ pub async fn update_settings(
     Ok(settings)
 }
 
-async fn update_once(kit: &Kit, admin: UserId, request: &SettingsRequest, call: &Call) -> Result<Settings, Error> {
+async fn update_once(kit: &Kit, admin: &Principal, request: &SettingsRequest, call: &Call) -> Result<Settings, Error> {
     let tx = kit.store.begin().await?;
     let old = tx.lock_settings().await?;
+    must_administer(&tx, admin, call).await?;
     let new = next(kit, &old, request, call)?;
-    if tx.save_settings(&old, &new, admin).await? == Swap::Stale {
+    let differences = policy::differences(&old, &new);
+    if differences.is_empty() {
+        // No version for what is as it was.
+        let event = Event::about_nobody(EventKind::AdminRead, &call.origin).note("UpdateSettings");
+        tx.record(&event, call.now).await?;
+        tx.commit().await?;
+        return Ok(old);
+    }
+    if tx.save_settings(&old, &new, admin.user).await? == Swap::Stale {
         return Err(Refusal::VersionMismatch.into());
     }
-    let note = policy::differences(&old, &new).join(", ");
+    let note = differences.join(", ");
     let event = Event::about_nobody(EventKind::SettingsUpdated, &call.origin).note(&note);
     tx.record(&event, call.now).await?;
     tx.commit().await?;

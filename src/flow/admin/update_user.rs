@@ -4,7 +4,7 @@ use super::{SeenUser, begin_alone, is_current, may_go, user::seen};
 use crate::{
     error::{Error, Refusal},
     flow::{Call, Kit, again::again, local_auth::owner},
-    model::{Account, Email, Event, EventKind, Role, UserId},
+    model::{Account, Email, Event, EventKind, PhoneNumber, Principal, Role, UserId},
     store::Tx,
     swap::Swap,
 };
@@ -19,37 +19,73 @@ pub struct UpdateUserRequest {
     pub email: Option<String>,
     /// The new role; None = as it is.
     pub role: Option<Role>,
+    /// What was sent along of what this does not change.
+    pub blocked: bool,
+    /// The same.
+    pub phone_number: String,
 }
 
 /// Changes an account.
-pub async fn update_user(kit: &Kit, request: &UpdateUserRequest, call: &Call) -> Result<SeenUser, Error> {
+pub async fn update_user(
+    kit: &Kit,
+    admin: &Principal,
+    request: &UpdateUserRequest,
+    call: &Call,
+) -> Result<SeenUser, Error> {
     let email = request.email.as_deref().map(Email::parse).transpose();
     let email = email.map_err(|problem| Refusal::field("user.email", problem))?;
-    again(|| update_once(kit, request, email.as_ref(), call)).await?;
+    again(|| update_once(kit, admin, request, email.as_ref(), call)).await?;
     seen(kit, request.user).await
 }
 
-async fn update_once(kit: &Kit, request: &UpdateUserRequest, email: Option<&Email>, call: &Call) -> Result<(), Error> {
-    let tx = begin_alone(kit).await?;
+async fn update_once(
+    kit: &Kit,
+    admin: &Principal,
+    request: &UpdateUserRequest,
+    email: Option<&Email>,
+    call: &Call,
+) -> Result<(), Error> {
+    let tx = begin_alone(kit, admin, call).await?;
     let account = tx.lock_account(request.user).await?.ok_or(Refusal::NotFound)?;
     is_current(kit, &account, &request.etag)?;
-    if let Some(role) = request.role.filter(|role| *role != account.role) {
+    request.is_possible(&account)?;
+    let role = request.role.filter(|role| *role != account.role);
+    let email = email.filter(|email| email.typed() != account.email.typed());
+    if let Some(role) = role {
         change_role(&tx, &account, role, call).await?;
     }
-    if let Some(email) = email.filter(|email| email.typed() != account.email.typed()) {
+    if let Some(email) = email {
         change_email(kit, &tx, &account, email, call).await?;
+    }
+    if role.is_none() && email.is_none() {
+        tx.record(&Event::of(EventKind::AdminRead, account.id, &call.origin).note("UpdateUser"), call.now).await?;
     }
     tx.commit().await
 }
 
+impl UpdateUserRequest {
+    /// A user may be sent back whole, as it was read. What is not changed by this call must then be what it is.
+    fn is_possible(&self, account: &Account) -> Result<(), Refusal> {
+        if self.blocked && !account.blocked {
+            return Err(Refusal::field("user.blocked", "is changed by BlockUser and UnblockUser."));
+        }
+        let number = account.phone.as_ref().map(PhoneNumber::masked).unwrap_or_default();
+        if !self.phone_number.is_empty() && self.phone_number != number {
+            return Err(Refusal::field("user.phone_number", "is changed by its user, who enrols another phone."));
+        }
+        Ok(())
+    }
+}
+
 async fn change_role(tx: &Tx, account: &Account, role: Role, call: &Call) -> Result<(), Error> {
     may_go(tx, account).await?;
-    if tx.save_role(account.id, role).await? == Swap::Stale {
+    if tx.save_role(account.id, role, call.now).await? == Swap::Stale {
         return Err(Refusal::NotFound.into());
     }
     if account.role == Role::Admin {
         tx.delete_sessions(account.id, None).await?;
     }
+    tx.delete_password_tokens(account.id).await?;
     let event = Event::of(EventKind::RoleChanged, account.id, &call.origin).note(role.as_str());
     tx.record(&event, call.now).await
 }

@@ -1,16 +1,19 @@
 //! Looks at accounts, and helps their users: ends waits, issues password tokens.
 
-use super::{etag, record_read};
+use super::{begin, etag, record_read};
 use crate::{
     clock::Timestamp,
     error::{Error, Refusal},
     flow::{
-        Call, Kit, ListedFactor, Page, issue_password_token,
+        Call, Kit, ListedFactor, PASSWORD_TOKEN_LIFE, Page,
+        again::again,
+        issue_password_token::{NewToken, issue_in},
         list_users::{ListedUser, list_users, listed},
-        two_fa_status, unlock_user,
+        two_fa_status,
+        unlock_user::unlock_in,
     },
     limit,
-    model::{Account, Method, UserId},
+    model::{Account, Method, Principal, UserId},
     secret::Secret,
     store::AccountFilter,
 };
@@ -39,6 +42,7 @@ pub struct MethodLock {
 
 /// An account, and what keeps it from signing in.
 pub async fn read_user(kit: &Kit, user: UserId, call: &Call) -> Result<(SeenUser, Vec<MethodLock>), Error> {
+    record_read(kit, "GetUser", Some(user), call).await?;
     let seen = seen(kit, user).await?;
     let mut locks = Vec::new();
     for method in Method::ALL {
@@ -46,11 +50,10 @@ pub async fn read_user(kit: &Kit, user: UserId, call: &Call) -> Result<(SeenUser
             continue;
         };
         if until > call.now {
-            let end_time = limit::wait(until, call.now).map(|wait| call.now.plus(wait));
+            let end_time = limit::wait(until, call.now).map(|_| until);
             locks.push(MethodLock { method, failures, end_time });
         }
     }
-    record_read(kit, "GetUser", Some(user), call).await?;
     Ok((seen, locks))
 }
 
@@ -68,32 +71,44 @@ pub async fn read_users(
 }
 
 /// Ends the waits of an account.
-pub async fn unlock(kit: &Kit, user: UserId, reason: &str, call: &Call) -> Result<(), Error> {
+pub async fn unlock(kit: &Kit, admin: &Principal, user: UserId, reason: &str, call: &Call) -> Result<(), Error> {
     let account = kit.store.find_account(user).await?.ok_or(Refusal::NotFound)?;
-    unlock_user(&kit.store, &kit.ring, &account, reason, call).await
+    again(|| async {
+        let tx = begin(kit, admin, call).await?;
+        unlock_in(&tx, &kit.ring, &account, reason, call).await?;
+        tx.commit().await
+    })
+    .await
 }
 
 /// Issues a one-time password token; answers when it ends, too.
 pub async fn issue_password_reset(
     kit: &Kit,
+    admin: &Principal,
     user: UserId,
     reason: &str,
     call: &Call,
 ) -> Result<(Secret<String>, Timestamp), Error> {
-    let token = issue_password_token(&kit.store, user, reason, call).await?;
-    Ok((token, call.now.plus(crate::flow::PASSWORD_TOKEN_LIFE)))
+    let token = NewToken::make()?;
+    again(|| async {
+        let tx = begin(kit, admin, call).await?;
+        issue_in(&tx, user, &token, reason, call).await?;
+        tx.commit().await
+    })
+    .await?;
+    Ok((token.to_text(), call.now.plus(PASSWORD_TOKEN_LIFE)))
 }
 
 /// An account as it is now.
 pub(super) async fn seen(kit: &Kit, user: UserId) -> Result<SeenUser, Error> {
     let account = kit.store.find_account(user).await?.ok_or(Refusal::NotFound)?;
-    let factors = kit.store.factors(user).await?;
-    shown(kit, listed(account, factors)?)
+    let factors = kit.store.factors_of(&[user]).await?.remove(&user).unwrap_or_default();
+    shown(kit, listed(account, factors))
 }
 
 fn shown(kit: &Kit, user: ListedUser) -> Result<SeenUser, Error> {
     let ListedUser { account, factors, backup_codes_remaining } = user;
     let etag = etag(kit, &account)?;
-    let factors = two_fa_status::listed_factors(factors)?;
+    let factors = two_fa_status::listed_factors(factors);
     Ok(SeenUser { account, factors, backup_codes_remaining, etag })
 }

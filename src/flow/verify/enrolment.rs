@@ -60,6 +60,8 @@ pub(super) async fn confirm(
     let Some(account) = account else {
         return Err(Stop::Over);
     };
+    // It may have been switched off since the enrolment began.
+    policy::may_enrol(&kit.settings(), account.role, method, kit.sms.is_some()).map_err(Stop::NotJudged)?;
     let Some(spent) = spent else {
         return refuse(tx, EventKind::CodeFail, user, Some(method), call).await;
     };

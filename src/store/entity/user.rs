@@ -16,6 +16,7 @@ pub struct Model {
     pub create_time: i64,
     pub phone: Option<Vec<u8>>,
     pub first_enroll_time: Option<i64>,
+    pub role_time: i64,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

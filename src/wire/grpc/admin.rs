@@ -8,7 +8,11 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::Admitted;
-use crate::{error::Error, flow::Kit, wire::pb};
+use crate::{
+    error::{Error, Refusal},
+    flow::{Kit, admin},
+    wire::pb,
+};
 
 /// The service.
 pub struct Admin {
@@ -22,9 +26,26 @@ impl Admin {
     }
 }
 
-impl<T> Admitted<T> {
-    fn answer<R>(&self, done: Result<R, Error>) -> Result<Response<R>, Status> {
-        done.map(Response::new).map_err(|error| self.refuse(error))
+impl Admin {
+    /// Answers a call. A refusal of what was well-formed is recorded: what an administrator has tried is worth to be known.
+    async fn answer<T, R>(
+        &self,
+        admitted: &Admitted<T>,
+        (what, subject): (&str, Option<&str>),
+        done: Result<R, Error>,
+    ) -> Result<Response<R>, Status> {
+        let error = match done {
+            Ok(answer) => return Ok(Response::new(answer)),
+            Err(error) => error,
+        };
+        if let Error::Refused(refusal) = &error
+            && !matches!(refusal, Refusal::InvalidArgument(_) | Refusal::PasswordRejected { .. })
+        {
+            let subject = subject.and_then(|id| id.parse().ok());
+            let recorded = admin::record_refusal(&self.kit, what, subject, refusal, &admitted.call).await;
+            recorded.map_err(|error| admitted.refuse(error))?;
+        }
+        Err(admitted.refuse(error))
     }
 }
 
@@ -36,13 +57,13 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::CreateUserResponse>, Status> {
         let mut admitted = Admitted::from_request(request)?;
         let done = self.made_user(&mut admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("CreateUser", None), done).await
     }
 
     async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Result<Response<pb::GetUserResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.one_user(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("GetUser", Some(&admitted.message.user_id)), done).await
     }
 
     async fn list_users(
@@ -51,7 +72,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::ListUsersResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.users(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("ListUsers", None), done).await
     }
 
     async fn update_user(
@@ -60,7 +81,8 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::UpdateUserResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.updated_user(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("UpdateUser", admitted.message.user.as_ref().map(|user| user.user_id.as_str())), done)
+            .await
     }
 
     async fn delete_user(
@@ -69,7 +91,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.deleted_user(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("DeleteUser", Some(&admitted.message.user_id)), done).await
     }
 
     async fn block_user(
@@ -78,7 +100,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::BlockUserResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.blocked_user(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("BlockUser", Some(&admitted.message.user_id)), done).await
     }
 
     async fn unblock_user(
@@ -87,7 +109,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::UnblockUserResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.unblocked_user(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("UnblockUser", Some(&admitted.message.user_id)), done).await
     }
 
     async fn unlock_user(
@@ -96,7 +118,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::UnlockUserResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.unlocked_user(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("UnlockUser", Some(&admitted.message.user_id)), done).await
     }
 
     async fn reset_two_fa(
@@ -105,7 +127,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::ResetTwoFaResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.reset(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("ResetTwoFa", Some(&admitted.message.user_id)), done).await
     }
 
     async fn revoke_sessions(
@@ -114,7 +136,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::RevokeSessionsResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.revoked(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("RevokeSessions", Some(&admitted.message.user_id)), done).await
     }
 
     async fn issue_password_reset(
@@ -123,7 +145,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::IssuePasswordResetResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.issued(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("IssuePasswordReset", Some(&admitted.message.user_id)), done).await
     }
 
     async fn get_settings(
@@ -132,7 +154,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::GetSettingsResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.settings(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("GetSettings", None), done).await
     }
 
     async fn update_settings(
@@ -141,7 +163,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::UpdateSettingsResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.updated_settings(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("UpdateSettings", None), done).await
     }
 
     async fn preview_settings(
@@ -150,7 +172,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::PreviewSettingsResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.previewed_settings(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("PreviewSettings", None), done).await
     }
 
     async fn list_settings_versions(
@@ -159,7 +181,7 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::ListSettingsVersionsResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.settings_versions(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("ListSettingsVersions", None), done).await
     }
 
     async fn get_adoption_report(
@@ -168,6 +190,6 @@ impl pb::admin_service_server::AdminService for Admin {
     ) -> Result<Response<pb::GetAdoptionReportResponse>, Status> {
         let admitted = Admitted::from_request(request)?;
         let done = self.adoption(&admitted).await;
-        admitted.answer(done)
+        self.answer(&admitted, ("GetAdoptionReport", None), done).await
     }
 }

@@ -34,7 +34,7 @@ use crate::{
     clock::Clock,
     error::{Error, Refusal},
     flow::{Call, Kit},
-    model::{Caller, Principal, UserId},
+    model::{Caller, Principal},
 };
 
 /// Bytes of a message.
@@ -150,9 +150,12 @@ impl<T> Admitted<T> {
         }
     }
 
-    /// The account that calls.
-    fn user(&self) -> Result<UserId, Refusal> {
-        self.caller.user().ok_or(Refusal::Unauthenticated)
+    /// The administrator who calls; the guard has seen that it is one.
+    fn admin(&self) -> Result<&Principal, Refusal> {
+        match &self.caller {
+            Caller::User(principal) => Ok(principal),
+            Caller::Anonymous | Caller::Enrollee(_) => Err(Refusal::Unauthenticated),
+        }
     }
 
     /// The status of an error that ends this call.

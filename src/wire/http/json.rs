@@ -181,7 +181,9 @@ fn expected(field: &FieldDescriptor) -> String {
         Kind::Message(inner) => match inner.full_name() {
             "google.protobuf.Timestamp" => "a time such as \"2026-11-24T08:00:00Z\"".to_owned(),
             "google.protobuf.Duration" => "a duration such as \"300s\"".to_owned(),
-            "google.protobuf.FieldMask" => "names of fields with commas between them, in text".to_owned(),
+            "google.protobuf.FieldMask" => {
+                "names of fields with commas between them, such as \"gracePeriod,totpDigits\"".to_owned()
+            }
             _ => "an object".to_owned(),
         },
     };

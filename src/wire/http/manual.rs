@@ -82,6 +82,12 @@ impl Manual {
         rule.map(crate::wire::caller::Rule::callers).unwrap_or_default()
     }
 
+    /// Whether an rpc asks for a fresh proof.
+    pub fn is_for_fresh(&self, rpc: &MethodDescriptor) -> bool {
+        let rule = self.rules.find(&format!("/{}/{}", rpc.parent_service().full_name(), rpc.name()));
+        rule.is_some_and(|rule| rule.max_age().is_some())
+    }
+
     /// The reasons of an rpc's refusals with their statuses, in the order of the dictionary: those that its comment names, and those
     /// that follow from who may call it.
     pub fn reasons(&self, rpc: &MethodDescriptor) -> Vec<(StatusCode, &'static Reason)> {

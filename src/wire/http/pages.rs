@@ -15,7 +15,7 @@ use super::{
     manual::{Manual, sentences},
     openapi,
     reasons::{REASONS, Reason},
-    routes::{Route, Routes},
+    routes::{Body as Part, Route, Routes},
 };
 use crate::wire::pb;
 
@@ -53,6 +53,8 @@ struct Call {
     summary: String,
     text: String,
     access: &'static str,
+    /// Where fields go that are not in the body: in a call whose body is one of its fields.
+    query: Vec<Field>,
     request: Vec<Field>,
     response: Vec<Field>,
     reasons: Vec<(u16, &'static str)>,
@@ -156,20 +158,36 @@ fn call(route: &Route, manual: &Manual) -> Call {
         "With a challenge; or with a Bearer token, an access token or an enrolment token."
     } else if has(pb::Caller::Enrollee) {
         "With a Bearer token: an access token or an enrolment token."
+    } else if has(pb::Caller::Admin) && manual.is_for_fresh(&route.rpc) {
+        "With a Bearer token: an access token of an administrator, whose second factor was proven within 300 s."
+    } else if has(pb::Caller::Admin) {
+        "With a Bearer token: an access token of an administrator, proven by a second factor."
     } else {
         "With a Bearer token: an access token."
     };
     let mut reasons: Vec<_> =
         manual.reasons(&route.rpc).into_iter().map(|(status, reason)| (status.as_u16(), reason.name)).collect();
     reasons.sort_unstable();
+    let (request, query) = match &route.body {
+        // The body is that field itself; the others go in the query.
+        Part::Field(body) => {
+            let message = body.kind().as_message().map(|message| message.fields().collect::<Vec<_>>());
+            let others: Vec<_> = route.rpc.input().fields().filter(|other| other.name() != body.name()).collect();
+            (message.unwrap_or_default(), others)
+        }
+        Part::Nothing | Part::Everything => (route.rpc.input().fields().collect(), Vec::new()),
+    };
+    let fields = |all: Vec<FieldDescriptor>| all.iter().map(|f| field(f, manual)).collect();
+    let (request, query) = (fields(request), fields(query));
     Call {
         name: route.rpc.name().to_owned(),
         method: route.method.to_string(),
-        path: route.template.text().to_owned(),
+        path: route.template.plain(),
         summary: markdown(summary),
         text: markdown(text),
         access,
-        request: route.rpc.input().fields().map(|f| field(&f, manual)).collect(),
+        query,
+        request,
         response: route.rpc.output().fields().map(|f| field(&f, manual)).collect(),
         reasons,
     }
@@ -187,7 +205,13 @@ fn field(field: &FieldDescriptor, manual: &Manual) -> Field {
         }
         Kind::Enum(kind) => (kind.name().to_owned(), Some(kind.name().to_owned())),
         Kind::Message(message) if message.package_name() == "google.protobuf" => {
-            (if message.name() == "Timestamp" { "time".to_owned() } else { message.name().to_lowercase() }, None)
+            let name = match message.name() {
+                "Timestamp" => "time, \"2026-11-24T08:00:00Z\"",
+                "Duration" => "duration, \"300s\"",
+                "FieldMask" => "names of fields with commas between them",
+                other => other,
+            };
+            (name.to_owned(), None)
         }
         Kind::Message(message) => (message.name().to_owned(), Some(message.name().to_owned())),
     };

@@ -153,7 +153,7 @@ fn seconds(wait: Duration) -> u64 {
 }
 
 /// The JSON name of a field of a proto file.
-fn camel(name: &str) -> String {
+pub fn camel(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();
     words.fold(first, |name, word| {

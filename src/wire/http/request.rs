@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     json,
-    problem::Violation,
+    problem::{Violation, camel},
     routes::{Body, Route},
 };
 
@@ -117,7 +117,8 @@ fn value(field: &FieldDescriptor, text: &str) -> Option<Value> {
                 "DoubleValue",
             ];
             let is_text = inner.package_name() == "google.protobuf" && AS_TEXT.contains(&inner.name());
-            is_text.then(|| Value::String(text.to_owned()))
+            let is_mask = inner.full_name() == "google.protobuf.FieldMask";
+            is_text.then(|| Value::String(if is_mask { mask(text) } else { text.to_owned() }))
         }
         Kind::String
         | Kind::Bytes
@@ -134,4 +135,9 @@ fn value(field: &FieldDescriptor, text: &str) -> Option<Value> {
         | Kind::Sfixed32
         | Kind::Sfixed64 => Some(Value::String(text.to_owned())),
     }
+}
+
+/// A mask by names of proto or of JSON, as JSON has it.
+fn mask(text: &str) -> String {
+    text.split(',').map(|path| camel(path.trim())).collect::<Vec<_>>().join(",")
 }

@@ -49,7 +49,7 @@ impl Admin {
     ) -> Result<pb::UpdateSettingsResponse, Error> {
         let pb::UpdateSettingsRequest { settings, update_mask } = &admitted.message;
         let request = request(settings.as_ref(), update_mask.as_ref())?;
-        let settings = admin::update_settings(&self.kit, admitted.user()?, &request, &admitted.call).await?;
+        let settings = admin::update_settings(&self.kit, admitted.admin()?, &request, &admitted.call).await?;
         Ok(pb::UpdateSettingsResponse { settings: Some(shown(&settings)) })
     }
 
@@ -133,7 +133,9 @@ fn request(settings: Option<&pb::Settings>, mask: Option<&prost_types::FieldMask
 /// The fields that are meant: those of the mask, or without one those that are set.
 fn fields(given: &pb::Settings, mask: &[String], violations: &mut Vec<Violation>) -> Vec<&'static str> {
     for unknown in mask.iter().filter(|path| *path != "*" && !FIELDS.contains(&path.as_str())).take(1) {
-        let description = format!("names {:?}, which is not a field that can be set.", shortened(unknown));
+        let all = FIELDS.join(", ");
+        let description =
+            format!("names {:?}; what can be set is {all}, and \"*\" for all of them.", shortened(unknown));
         violations.push(Violation { field: "update_mask", description });
     }
     let meant: Vec<_> = FIELDS
@@ -144,7 +146,8 @@ fn fields(given: &pb::Settings, mask: &[String], violations: &mut Vec<Violation>
         })
         .collect();
     if meant.is_empty() && violations.is_empty() {
-        let description = "must hold what is to be another way.".to_owned();
+        let description = "must hold what is to be another way; 0, an empty list and an unspecified value count as not set, unless update_mask \
+                           names them.".to_owned();
         violations.push(Violation { field: "settings", description });
     }
     meant
@@ -217,7 +220,7 @@ fn method(number: i32, field: &'static str) -> Result<Method, Violation> {
 
 fn span(given: Option<prost_types::Duration>, field: &'static str) -> Result<Duration, Violation> {
     let span = given.and_then(|span| Duration::try_from(span).ok()).filter(|span| span.subsec_nanos() == 0);
-    there(span, field, "must be a duration of whole seconds, such as \"300s\", and not negative.")
+    there(span, field, "must be a duration of whole seconds, such as \"604800s\" for 7 days, and not negative.")
 }
 
 fn required_for(number: i32) -> Option<RequiredFor> {

@@ -27,6 +27,10 @@ impl Admin {
         let message = std::mem::take(&mut admitted.message);
         let password = Secret::new(message.password);
         let user = message.user.ok_or_else(|| Refusal::field("user", "must say what to make: user.email at least."))?;
+        if user.blocked || !user.user_id.is_empty() {
+            let field = if user.blocked { "user.blocked" } else { "user.user_id" };
+            return Err(Refusal::field(field, "is not taken by this call: leave it out.").into());
+        }
         let request = admin::CreateUserRequest {
             role: role("user.role", user.role)?.unwrap_or(Role::User),
             email: user.email,
@@ -34,7 +38,7 @@ impl Admin {
             password,
             request_id: message.request_id,
         };
-        let created = admin::create_user(&self.kit, admitted.user()?, &request, &admitted.call).await?;
+        let created = admin::create_user(&self.kit, admitted.admin()?, &request, &admitted.call).await?;
         let (token, end_time) = created.token.unzip();
         Ok(pb::CreateUserResponse {
             user: Some(shown(created.user)),
@@ -74,7 +78,7 @@ impl Admin {
         admitted: &Admitted<pb::UpdateUserRequest>,
     ) -> Result<pb::UpdateUserResponse, Error> {
         let request = update(&admitted.message)?;
-        let user = admin::update_user(&self.kit, &request, &admitted.call).await?;
+        let user = admin::update_user(&self.kit, admitted.admin()?, &request, &admitted.call).await?;
         Ok(pb::UpdateUserResponse { user: Some(shown(user)) })
     }
 
@@ -83,7 +87,8 @@ impl Admin {
         admitted: &Admitted<pb::DeleteUserRequest>,
     ) -> Result<pb::DeleteUserResponse, Error> {
         let user = needed("user_id", &admitted.message.user_id)?;
-        admin::delete_user(&self.kit, user, &admitted.message.etag, &admitted.call).await?;
+        let (etag, reason) = (&admitted.message.etag, convert::reason(&admitted.message.reason)?);
+        admin::delete_user(&self.kit, admitted.admin()?, user, etag, reason, &admitted.call).await?;
         Ok(pb::DeleteUserResponse {})
     }
 
@@ -93,7 +98,7 @@ impl Admin {
     ) -> Result<pb::BlockUserResponse, Error> {
         let user = needed("user_id", &admitted.message.user_id)?;
         let reason = convert::reason(&admitted.message.reason)?;
-        let user = admin::block_user(&self.kit, user, reason, &admitted.call).await?;
+        let user = admin::block_user(&self.kit, admitted.admin()?, user, reason, &admitted.call).await?;
         Ok(pb::BlockUserResponse { user: Some(shown(user)) })
     }
 
@@ -103,7 +108,7 @@ impl Admin {
     ) -> Result<pb::UnblockUserResponse, Error> {
         let user = needed("user_id", &admitted.message.user_id)?;
         let reason = convert::reason(&admitted.message.reason)?;
-        let user = admin::unblock_user(&self.kit, user, reason, &admitted.call).await?;
+        let user = admin::unblock_user(&self.kit, admitted.admin()?, user, reason, &admitted.call).await?;
         Ok(pb::UnblockUserResponse { user: Some(shown(user)) })
     }
 
@@ -112,7 +117,8 @@ impl Admin {
         admitted: &Admitted<pb::UnlockUserRequest>,
     ) -> Result<pb::UnlockUserResponse, Error> {
         let user = needed("user_id", &admitted.message.user_id)?;
-        admin::unlock(&self.kit, user, convert::reason(&admitted.message.reason)?, &admitted.call).await?;
+        let reason = convert::reason(&admitted.message.reason)?;
+        admin::unlock(&self.kit, admitted.admin()?, user, reason, &admitted.call).await?;
         Ok(pb::UnlockUserResponse {})
     }
 
@@ -122,7 +128,7 @@ impl Admin {
     ) -> Result<pb::ResetTwoFaResponse, Error> {
         let user = needed("user_id", &admitted.message.user_id)?;
         let reason = convert::reason(&admitted.message.reason)?;
-        let removed = admin::reset_two_fa(&self.kit, admitted.user()?, user, reason, &admitted.call).await?;
+        let removed = admin::reset_two_fa(&self.kit, admitted.admin()?, user, reason, &admitted.call).await?;
         Ok(pb::ResetTwoFaResponse { removed_factors: i32::try_from(removed).unwrap_or(i32::MAX) })
     }
 
@@ -132,7 +138,7 @@ impl Admin {
     ) -> Result<pb::RevokeSessionsResponse, Error> {
         let user = needed("user_id", &admitted.message.user_id)?;
         let reason = convert::reason(&admitted.message.reason)?;
-        let ended = admin::revoke_sessions(&self.kit, user, reason, &admitted.call).await?;
+        let ended = admin::revoke_sessions(&self.kit, admitted.admin()?, user, reason, &admitted.call).await?;
         Ok(pb::RevokeSessionsResponse { ended_sessions: i32::try_from(ended).unwrap_or(i32::MAX) })
     }
 
@@ -142,7 +148,8 @@ impl Admin {
     ) -> Result<pb::IssuePasswordResetResponse, Error> {
         let user = needed("user_id", &admitted.message.user_id)?;
         let reason = convert::reason(&admitted.message.reason)?;
-        let (token, end_time) = admin::issue_password_reset(&self.kit, user, reason, &admitted.call).await?;
+        let (token, end_time) =
+            admin::issue_password_reset(&self.kit, admitted.admin()?, user, reason, &admitted.call).await?;
         Ok(pb::IssuePasswordResetResponse {
             password_token: token.expose().clone(),
             expire_time: Some(timestamp(end_time)),
@@ -162,6 +169,9 @@ fn update(message: &pb::UpdateUserRequest) -> Result<UpdateUserRequest, Refusal>
         [] => is_set,
         paths => paths.iter().any(|path| path == name || path == "*"),
     };
+    if paths.is_empty() && user.email.is_empty() && user.role == 0 {
+        return Err(Refusal::field("user", "must hold what is to be changed: email, role."));
+    }
     let role = role("user.role", user.role)?;
     let has_role = is_meant("role", role.is_some());
     if has_role && role.is_none() {
@@ -172,6 +182,9 @@ fn update(message: &pb::UpdateUserRequest) -> Result<UpdateUserRequest, Refusal>
         etag: user.etag.clone(),
         email: is_meant("email", !user.email.is_empty()).then(|| user.email.clone()),
         role: role.filter(|_| has_role),
+        // With a mask whatever it does not name is not meant.
+        blocked: paths.is_empty() && user.blocked,
+        phone_number: if paths.is_empty() { user.phone_number.clone() } else { String::new() },
     })
 }
 
