@@ -206,8 +206,8 @@ fn field(field: &FieldDescriptor, manual: &Manual) -> Field {
         Kind::Enum(kind) => (kind.name().to_owned(), Some(kind.name().to_owned())),
         Kind::Message(message) if message.package_name() == "google.protobuf" => {
             let name = match message.name() {
-                "Timestamp" => "time, \"2026-11-24T08:00:00Z\"",
-                "Duration" => "duration, \"300s\"",
+                "Timestamp" => "time (RFC 3339)",
+                "Duration" => "duration (\"300s\")",
                 "FieldMask" => "names of fields with commas between them",
                 other => other,
             };
