@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use countersign::wire::pb::{self, two_fa_service_client::TwoFaServiceClient};
@@ -14,7 +14,7 @@ use tonic::{Response, transport::Channel};
 
 use crate::{
     provider::Provider,
-    replica::{Enrolled, Fleet, PASSWORD, Replica, now, reason, unix_seconds, until, with_token},
+    replica::{BUSY, Enrolled, Fleet, PASSWORD, Replica, reason, unix_seconds, until, with_token},
     servers::{redis, sql::Sql},
 };
 
@@ -22,9 +22,6 @@ use crate::{
 const FOLLOWED: Duration = Duration::from_secs(5);
 const USERS: usize = 50;
 const AT_ONCE: usize = 6;
-/// A busy machine turns some away, and says so.
-const BUSY: [&str; 2] = ["RATE_LIMITED", "STORE_UNAVAILABLE"];
-
 fn off(methods: bool) -> pb::Settings {
     if methods {
         let allowed = [pb::Method::Phone, pb::Method::BackupCode].map(i32::from);
@@ -127,7 +124,7 @@ async fn make_users(fleet: &Fleet, replica: &Replica, admin: &str) -> Vec<Enroll
 /// Every user signs in with a code, and then with the next one that is good.
 async fn all_sign_in(replica: &Replica, users: &mut [Enrolled]) {
     for user in users {
-        let answer = patiently(replica, &user.email).await;
+        let answer = replica.patient_local_auth(&user.email).await;
         assert!(answer.two_fa_required, "{}", user.email);
         // The one before is used up; a code of the next step is good already.
         user.confirmed = (user.confirmed + 30).max(unix_seconds() - 30);
@@ -135,20 +132,6 @@ async fn all_sign_in(replica: &Replica, users: &mut [Enrolled]) {
         let code = user.app.generate(user.confirmed).to_string();
         let session = replica.verify("", &answer.challenge_id, &code).await.unwrap();
         assert!(!session.access_token.is_empty());
-    }
-}
-
-async fn patiently(replica: &Replica, email: &str) -> pb::LocalAuthResponse {
-    let begun: Instant = now();
-    loop {
-        match replica.local_auth(email).await {
-            Ok(answer) => return answer,
-            Err(status) => {
-                let reason = reason::<()>(&Err(status));
-                assert!(BUSY.contains(&reason.as_str()) && begun.elapsed() < Duration::from_secs(30), "{reason}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
     }
 }
 
@@ -176,14 +159,14 @@ async fn fifty_users_can_sign_in_whatever_is_switched_off_and_on_again() {
         switch.is_off.store(true, Ordering::SeqCst);
         replicas[0].update_settings(token, off(false)).await.unwrap();
         until("the other replica follows", FOLLOWED, async || {
-            patiently(&replicas[1], &emails[0]).await.two_fa_required.eq(&false)
+            replicas[1].patient_local_auth(&emails[0]).await.two_fa_required.eq(&false)
         })
         .await;
-        assert!(patiently(&replicas[1], "admin@example.com").await.two_fa_required, "not for administrators");
+        assert!(replicas[1].patient_local_auth("admin@example.com").await.two_fa_required, "not for administrators");
 
         replicas[0].update_settings(token, on()).await.unwrap();
         until("the other replica follows", FOLLOWED, async || {
-            patiently(&replicas[1], &emails[0]).await.two_fa_required
+            replicas[1].patient_local_auth(&emails[0]).await.two_fa_required
         })
         .await;
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -25,6 +25,8 @@ use crate::{
 };
 
 pub const PASSWORD: &str = "correct horse battery staple";
+/// A busy machine turns some away, and says so.
+pub const BUSY: [&str; 2] = ["RATE_LIMITED", "STORE_UNAVAILABLE"];
 
 /// What replicas share.
 pub struct Fleet {
@@ -143,6 +145,21 @@ impl Replica {
         self.twofa.clone().local_auth(request).await.map(Response::into_inner)
     }
 
+    /// The same by whoever comes again while the machine is busy.
+    pub async fn patient_local_auth(&self, email: &str) -> pb::LocalAuthResponse {
+        let begun = now();
+        loop {
+            match self.local_auth(email).await {
+                Ok(answer) => return answer,
+                Err(status) => {
+                    let reason = reason::<()>(&Err(status));
+                    assert!(BUSY.contains(&reason.as_str()) && begun.elapsed() < Duration::from_secs(30), "{reason}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
     pub async fn enable(&self, token: &str) -> Result<pb::EnableResponse, Status> {
         self.twofa.clone().enable(with_token(pb::EnableRequest::default(), token)).await.map(Response::into_inner)
     }
@@ -199,7 +216,7 @@ impl Replica {
 
     /// The same, confirmed by the code of another time.
     pub async fn enrol_by(&self, email: &str, confirmed: u64) -> Enrolled {
-        let signed_in = self.local_auth(email).await.unwrap();
+        let signed_in = self.patient_local_auth(email).await;
         let token = if signed_in.enrollment_required { &signed_in.enrollment_token } else { &signed_in.access_token };
         let enabled = self.enable(token).await.unwrap();
         let app = totp_rs::Totp::from_url(&enabled.otpauth_uri).unwrap();
