@@ -19,6 +19,7 @@ mod m0005_sweep;
 mod m0006_phone;
 mod m0007_admin;
 mod m0008_enrolled;
+mod m0009_audit_chain;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_phone::Migration),
             Box::new(m0007_admin::Migration),
             Box::new(m0008_enrolled::Migration),
+            Box::new(m0009_audit_chain::Migration),
         ]
     }
 

@@ -1,5 +1,6 @@
 //! The command line: parses, and calls what does the work.
 
+mod audit;
 mod config;
 mod dev;
 mod health;
@@ -61,6 +62,11 @@ enum Command {
         #[command(subcommand)]
         action: sms::Action,
     },
+    /// Verifies and exports the audit log
+    Audit {
+        #[command(subcommand)]
+        action: audit::Action,
+    },
     /// Asks a running service whether it is well; exit status 0 when it is
     Health(health::Args),
     /// Looks at the configuration
@@ -82,6 +88,7 @@ impl Cli {
             Command::User { action } => Box::pin(user::run(&read(layers)?, action)).await,
             Command::Keys { action } => keys::run(&read(layers)?, &action),
             Command::Sms { action } => Box::pin(sms::run(&read(layers)?, &action)).await,
+            Command::Audit { action } => Box::pin(audit::run(&read(layers)?, &action)).await,
             Command::Health(args) => Box::pin(health::run(&read(layers)?, &args)).await,
             Command::Config { action } => config::run(layers, &action),
         }

@@ -11,7 +11,7 @@
 //! app                                                     puts the parts together
 //! wire                                                    protocols: bytes ⇄ intent
 //! flow                                                    verbs: intent → meaning → state
-//! factor  challenge  policy  limit  token                 meaning: right or wrong, allowed or not
+//! audit  factor  challenge  policy  limit  token          meaning: right or wrong, allowed or not
 //! store  ephemeral  sms                                   state: what lasts, what may be lost; and what goes out
 //! model                                                   plain records that rooms share
 //! telemetry  seal  hash                                   tools that use tools
@@ -35,7 +35,7 @@
 //! argon2  thread_priority                                 hash
 //! chacha20poly1305                                        seal
 //! totp_rs  qrcode  png                                    factor
-//! clap  rpassword                                         cli  main
+//! clap  rpassword  humantime                              cli  main
 //! tracing_subscriber  opentelemetry                       telemetry
 //! toml                                                    config  seal
 //! redis  rustls                                           ephemeral
@@ -49,6 +49,7 @@
 //! Over REST a door stands before the first: `wire/http/gateway.rs` makes the message and calls the same service in process.
 
 pub mod app;
+pub mod audit;
 pub mod challenge;
 pub mod cli;
 pub mod clock;

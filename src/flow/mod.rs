@@ -4,6 +4,7 @@ mod add_user;
 pub mod admin;
 mod again;
 mod attempt;
+pub mod audit;
 mod authenticate;
 mod change_password;
 mod create_challenge;

@@ -64,7 +64,8 @@ pub async fn record_refusals(kit: &Kit, now: Timestamp) -> Result<(), Error> {
 async fn write(kit: &Kit, counts: &[((i64, IpAddr), i64)]) -> Result<(), Error> {
     let tx = kit.store.begin().await?;
     for &((minute, source), count) in counts {
-        let origin = Origin { source, user_agent: String::new(), request_id: String::new(), admin: None };
+        let origin =
+            Origin { source, user_agent: String::new(), request_id: String::new(), trace_id: None, admin: None };
         let event = Event {
             kind: EventKind::ExcessRateLimit,
             subject: None,

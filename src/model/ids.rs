@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::{NoContext, Uuid};
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, secret};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -102,6 +102,17 @@ id! {
     RequestId, "req_"
 }
 
+impl AuditEventId {
+    /// The id of the so-many-th record of a transaction: they sort as they were made.
+    pub fn nth(now: Timestamp, n: u16) -> anyhow::Result<Self> {
+        let mut rest = secret::random::<10>()?;
+        let [high, low] = n.to_be_bytes();
+        (rest[0], rest[1]) = (high, low);
+        let millis = u64::try_from(now.millis()).unwrap_or(0);
+        Ok(Self(uuid::Builder::from_unix_timestamp_millis(millis, &rest).into_uuid()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +124,15 @@ mod tests {
         assert!(id.to_string().to_uppercase().parse::<UserId>().is_err());
         assert!(id.to_string().parse::<SessionId>().is_err());
         assert!(format!("usr_{}", id.uuid().hyphenated()).parse::<UserId>().is_err());
+    }
+
+    #[test]
+    fn records_of_one_transaction_sort_as_they_were_made() -> anyhow::Result<()> {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let ids = (0..300).map(|n| AuditEventId::nth(now, n)).collect::<anyhow::Result<Vec<_>>>()?;
+        assert!(ids.is_sorted());
+        assert_eq!(ids[0].uuid().get_version_num(), 7);
+        assert!(ids[0].uuid().to_string()[..13] == AuditEventId::new(now).uuid().to_string()[..13]);
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Plain records that the rooms share. No I/O, no clock, no rules.
 
 mod account;
+mod audit;
 mod caller;
 mod challenge;
 mod email;
@@ -13,6 +14,7 @@ mod session;
 mod settings;
 
 pub use account::{Account, PasswordHash, Role};
+pub use audit::{AuditRecord, ChainPoint, Seal};
 pub use caller::{Caller, Enrollee, Principal};
 pub use challenge::{Challenge, Handle, HandleKind, Opener, PendingEnrolment, Purpose, Subject};
 pub use email::Email;

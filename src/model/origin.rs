@@ -13,6 +13,8 @@ pub struct Origin {
     pub user_agent: String,
     /// The id that the logs of this call carry.
     pub request_id: String,
+    /// The trace that the call is a part of (W3C Trace Context): 32 hexadecimal digits.
+    pub trace_id: Option<String>,
     /// The administrator who acts, where it is one who acts on another account or on the policy.
     pub admin: Option<UserId>,
 }
@@ -24,6 +26,7 @@ impl Origin {
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             user_agent: "countersign command line".to_owned(),
             request_id: String::new(),
+            trace_id: None,
             admin: None,
         }
     }

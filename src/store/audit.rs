@@ -1,34 +1,204 @@
-//! The audit log: rows are only ever added, each in the transaction of what it tells.
+//! The audit log: rows are only ever added, each in the transaction of what it tells and with a keyed hash of what it holds.
 
-use sea_orm::{ActiveValue::Set, EntityTrait};
+use std::sync::atomic::Ordering;
 
-use super::{Tx, entity::audit_event, outage};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::{Store, Tx, entity::audit_event, outage};
 use crate::{
     clock::Timestamp,
     error::Error,
-    model::{AuditEventId, Event},
+    model::{AuditEventId, AuditRecord, Event, Seal, SessionId, UserId},
+    seal::KeyRing,
 };
+
+/// Which records are looked for; what is unset does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// What happened; empty = anything.
+    pub kinds: Vec<String>,
+    /// Whose account it happened to.
+    pub subject: Option<UserId>,
+    /// The administrator who did it.
+    pub admin: Option<UserId>,
+    /// Where it came from.
+    pub source: Option<String>,
+    /// From this moment on.
+    pub from: Option<Timestamp>,
+    /// Before this moment.
+    pub before: Option<Timestamp>,
+}
+
+impl Store {
+    /// At most `count` sealed records, the last first, from the one before a position on.
+    pub async fn audit_records_before(
+        &self,
+        filter: &AuditFilter,
+        position: Option<i64>,
+        count: u64,
+    ) -> Result<Vec<(i64, AuditRecord)>, Error> {
+        let mut which = condition(filter).add(audit_event::Column::Position.is_not_null());
+        if let Some(position) = position {
+            which = which.add(audit_event::Column::Position.lt(position));
+        }
+        let found = audit_event::Entity::find().filter(which).order_by_desc(audit_event::Column::Position);
+        let rows = found.limit(count).all(&self.reader).await.map_err(outage)?;
+        Ok(rows.into_iter().filter_map(sealed).collect())
+    }
+
+    /// At most `count` sealed records in the order of the chain, from the one after a position on.
+    pub async fn audit_records_after(
+        &self,
+        filter: &AuditFilter,
+        position: i64,
+        count: u64,
+    ) -> Result<Vec<(i64, AuditRecord)>, Error> {
+        let which = condition(filter).add(audit_event::Column::Position.gt(position));
+        let found = audit_event::Entity::find().filter(which).order_by_asc(audit_event::Column::Position);
+        let rows = found.limit(count).all(&self.reader).await.map_err(outage)?;
+        Ok(rows.into_iter().filter_map(sealed).collect())
+    }
+
+    /// At most `count` sealed records after a position, with what seals them, in the order of the chain.
+    pub async fn audit_seals_after(&self, position: i64, count: u64) -> Result<Vec<(AuditRecord, Seal)>, Error> {
+        let found = audit_event::Entity::find().filter(audit_event::Column::Position.gt(position));
+        // Two at one position come in some order, and both come.
+        let found = found.order_by_asc(audit_event::Column::Position).order_by_asc(audit_event::Column::Id);
+        let rows = found.limit(count).all(&self.reader).await.map_err(outage)?;
+        rows.into_iter().map(|row| Ok((record(row.clone()), seal(&self.ring, &row)?))).collect()
+    }
+
+    /// At most `count` records that are not sealed yet, after an id, with what is to seal them.
+    pub async fn unsealed_audit_records(
+        &self,
+        after: Option<AuditEventId>,
+        count: u64,
+    ) -> Result<Vec<(AuditRecord, Seal)>, Error> {
+        let mut found = audit_event::Entity::find().filter(audit_event::Column::Position.is_null());
+        if let Some(after) = after {
+            found = found.filter(audit_event::Column::Id.gt(after.uuid()));
+        }
+        let rows = found.order_by_asc(audit_event::Column::Id).limit(count).all(&self.reader).await.map_err(outage)?;
+        rows.into_iter().map(|row| Ok((record(row.clone()), seal(&self.ring, &row)?))).collect()
+    }
+}
 
 impl Tx {
     /// Adds a record.
     pub async fn record(&self, event: &Event<'_>, now: Timestamp) -> Result<(), Error> {
+        let mut row = audit_event::Model {
+            id: AuditEventId::nth(now, self.records.fetch_add(1, Ordering::Relaxed))?.uuid(),
+            create_time: now.millis(),
+            kind: event.kind.as_str().to_owned(),
+            reason: event.reason.map(str::to_owned),
+            subject_id: event.subject.map(|id| id.uuid()),
+            identifier_hash: event.identifier_hash.map(|hash| hash.to_vec()),
+            session_id: event.session.map(|id| id.uuid()),
+            method: event.method.map(|method| method.as_str().to_owned()),
+            count: event.count,
+            source: event.origin.source.to_string(),
+            user_agent: event.origin.user_agent.as_bytes().to_vec(),
+            request_id: event.origin.request_id.clone(),
+            admin_id: event.origin.admin.map(|id| id.uuid()),
+            note: event.note.map(|note| note.as_bytes().to_vec()),
+            trace_id: event.origin.trace_id.clone(),
+            mac: None,
+            position: None,
+            chain_hash: None,
+        };
+        row.mac = Some(expected_mac(&self.ring, &row)?.to_vec());
         let row = audit_event::ActiveModel {
-            id: Set(AuditEventId::new(now).uuid()),
-            create_time: Set(now.millis()),
-            kind: Set(event.kind.as_str().to_owned()),
-            reason: Set(event.reason.map(str::to_owned)),
-            subject_id: Set(event.subject.map(|id| id.uuid())),
-            identifier_hash: Set(event.identifier_hash.map(|hash| hash.to_vec())),
-            session_id: Set(event.session.map(|id| id.uuid())),
-            method: Set(event.method.map(|method| method.as_str().to_owned())),
-            count: Set(event.count),
-            source: Set(event.origin.source.to_string()),
-            user_agent: Set(event.origin.user_agent.as_bytes().to_vec()),
-            request_id: Set(event.origin.request_id.clone()),
-            admin_id: Set(event.origin.admin.map(|id| id.uuid())),
-            note: Set(event.note.map(|note| note.as_bytes().to_vec())),
+            id: Set(row.id),
+            create_time: Set(row.create_time),
+            kind: Set(row.kind),
+            reason: Set(row.reason),
+            subject_id: Set(row.subject_id),
+            identifier_hash: Set(row.identifier_hash),
+            session_id: Set(row.session_id),
+            method: Set(row.method),
+            count: Set(row.count),
+            source: Set(row.source),
+            user_agent: Set(row.user_agent),
+            request_id: Set(row.request_id),
+            admin_id: Set(row.admin_id),
+            note: Set(row.note),
+            trace_id: Set(row.trace_id),
+            mac: Set(row.mac),
+            ..Default::default()
         };
         audit_event::Entity::insert(row).exec_without_returning(&self.inner).await.map_err(outage)?;
         Ok(())
+    }
+}
+
+/// The keyed hash of everything that a row tells. Each part has its length before it, and what is missing is told from what is empty.
+fn expected_mac(ring: &KeyRing, row: &audit_event::Model) -> Result<[u8; 32], Error> {
+    let mut bytes = Vec::with_capacity(512);
+    let mut part = |part: Option<&[u8]>| {
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(part.unwrap_or_default());
+    };
+    let text = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
+    part(Some(row.id.as_bytes()));
+    part(Some(&row.create_time.to_be_bytes()));
+    part(Some(row.kind.as_bytes()));
+    part(text(&row.reason).as_deref());
+    part(row.subject_id.as_ref().map(|id| id.as_bytes().as_slice()));
+    part(row.identifier_hash.as_deref());
+    part(row.session_id.as_ref().map(|id| id.as_bytes().as_slice()));
+    part(text(&row.method).as_deref());
+    part(row.count.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    part(Some(row.source.as_bytes()));
+    part(Some(&row.user_agent));
+    part(Some(row.request_id.as_bytes()));
+    part(row.admin_id.as_ref().map(|id| id.as_bytes().as_slice()));
+    part(row.note.as_deref());
+    part(text(&row.trace_id).as_deref());
+    Ok(ring.index("audit row v1", &bytes)?)
+}
+
+pub(super) fn seal(ring: &KeyRing, row: &audit_event::Model) -> Result<Seal, Error> {
+    Ok(Seal {
+        expected: expected_mac(ring, row)?,
+        mac: row.mac.clone(),
+        position: row.position,
+        link: row.chain_hash.clone(),
+    })
+}
+
+fn condition(filter: &AuditFilter) -> Condition {
+    let AuditFilter { kinds, subject, admin, source, from, before } = filter;
+    Condition::all()
+        .add_option((!kinds.is_empty()).then(|| audit_event::Column::Kind.is_in(kinds)))
+        .add_option(subject.map(|subject| audit_event::Column::SubjectId.eq(subject.uuid())))
+        .add_option(admin.map(|admin| audit_event::Column::AdminId.eq(admin.uuid())))
+        .add_option(source.as_ref().map(|source| audit_event::Column::Source.eq(source.as_str())))
+        .add_option(from.map(|from| audit_event::Column::CreateTime.gte(from.millis())))
+        .add_option(before.map(|before| audit_event::Column::CreateTime.lt(before.millis())))
+}
+
+fn sealed(row: audit_event::Model) -> Option<(i64, AuditRecord)> {
+    Some((row.position?, record(row)))
+}
+
+fn record(row: audit_event::Model) -> AuditRecord {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    AuditRecord {
+        id: AuditEventId::from_uuid(row.id),
+        create_time: Timestamp::from_millis(row.create_time),
+        kind: row.kind,
+        reason: row.reason,
+        subject: row.subject_id.map(UserId::from_uuid),
+        identifier_hash: row.identifier_hash,
+        session: row.session_id.map(SessionId::from_uuid),
+        method: row.method,
+        count: row.count,
+        source: row.source,
+        user_agent: text(row.user_agent),
+        request_id: row.request_id,
+        trace_id: row.trace_id,
+        admin: row.admin_id.map(UserId::from_uuid),
+        note: row.note.map(text),
     }
 }

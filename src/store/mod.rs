@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod audit_chain;
 mod buckets;
 mod census;
 mod connect;
@@ -22,7 +23,7 @@ mod watched;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU16, AtomicU64, Ordering},
 };
 
 use anyhow::Context;
@@ -35,6 +36,8 @@ use dialect::Meaning;
 use sessions::LiveQuery;
 use watched::Watched;
 
+pub use audit::AuditFilter;
+pub use audit_chain::Link;
 pub use buckets::{Bucket, BucketState, Window};
 pub use census::{Adoption, Cutoff, Group};
 pub use connect::{Home, Look, Schema};
@@ -67,6 +70,7 @@ pub struct Tx {
     inner: Watched<DatabaseTransaction>,
     live: Arc<LiveQuery>,
     ring: Arc<KeyRing>,
+    records: AtomicU16,
 }
 
 /// The schema's progress.
@@ -91,7 +95,8 @@ impl Store {
             ..TransactionOptions::default()
         };
         let inner = self.writer.begin(options).await.map_err(outage)?;
-        Ok(Tx { inner, live: Arc::clone(&self.live), ring: Arc::clone(&self.ring) })
+        let records = AtomicU16::new(0);
+        Ok(Tx { inner, live: Arc::clone(&self.live), ring: Arc::clone(&self.ring), records })
     }
 
     /// How many statements were run since the start, BEGIN and COMMIT aside.

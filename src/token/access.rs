@@ -123,6 +123,11 @@ impl AccessTokens {
         Some(claims)
     }
 
+    /// The keys that sign them.
+    pub fn keys(&self) -> &SigningKeys {
+        &self.keys
+    }
+
     /// The keys that the tokens can be checked with.
     pub fn public_keys(&self) -> Vec<PublicKey> {
         self.keys.public()

@@ -1,7 +1,7 @@
 //! The keys that sign access tokens, and their public halves.
 
 use anyhow::{Context, anyhow};
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use jsonwebtoken::{DecodingKey, EncodingKey};
 
 use crate::{
@@ -28,6 +28,7 @@ pub(super) struct SigningKey {
     pub(super) id: String,
     pub(super) encoding: EncodingKey,
     pub(super) decoding: DecodingKey,
+    pair: Ed25519KeyPair,
     x: String,
     create_time: Timestamp,
 }
@@ -47,6 +48,7 @@ impl SigningKeys {
                     encoding: EncodingKey::from_ed_der(private.as_ref()),
                     decoding: DecodingKey::from_ed_der(public),
                     x: secret::to_text(public),
+                    pair,
                     create_time: key.create_time,
                 })
             })
@@ -59,6 +61,21 @@ impl SigningKeys {
         let mut keys: Vec<_> = self.keys.iter().collect();
         keys.sort_by_key(|key| std::cmp::Reverse(key.create_time));
         keys.into_iter().map(|key| PublicKey { kid: key.id.clone(), x: key.x.clone() }).collect()
+    }
+
+    /// Signs with the newest key; answers its id, too.
+    pub fn sign(&self, message: &[u8]) -> anyhow::Result<(String, Vec<u8>)> {
+        let key = self.newest()?;
+        Ok((key.id.clone(), key.pair.sign(message).as_ref().to_vec()))
+    }
+
+    /// Whether a signature is one of these keys.
+    pub fn has_signed(&self, key_id: &str, message: &[u8], signature: &[u8]) -> bool {
+        let Some(key) = self.find(key_id) else {
+            return false;
+        };
+        let public = UnparsedPublicKey::new(&ED25519, key.pair.public_key().as_ref());
+        public.verify(message, signature).is_ok()
     }
 
     pub(super) fn newest(&self) -> anyhow::Result<&SigningKey> {

@@ -182,7 +182,7 @@ mod tests {
         };
         bytes[at..at + unknown.len()].copy_from_slice(&unknown);
         let problem = Rules::read(&bytes).err().map(|fault| fault.to_string()).unwrap_or_default();
-        assert!(problem.ends_with("GetAdoptionReport: the option is missing"), "{problem}");
+        assert!(problem.ends_with("WatchAuditEvents: the option is missing"), "{problem}");
     }
 
     fn prost_key(field: u32) -> Vec<u8> {

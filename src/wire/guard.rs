@@ -162,6 +162,7 @@ impl Watch {
             // A header value is ASCII here, so a byte is a character.
             user_agent: user_agent.chars().take(256).collect(),
             request_id: request_id(headers, now),
+            trace_id: trace_id(headers),
             admin: None,
         };
         Call { now, origin }
@@ -239,6 +240,17 @@ pub fn request_id(headers: &HeaderMap, now: Timestamp) -> String {
     given.map_or_else(|| RequestId::new(now).to_string(), str::to_owned)
 }
 
+/// The trace that the request is a part of, as `traceparent` says (W3C Trace Context).
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let (version, id) = (parts.next()?, parts.next()?);
+    let is_hex =
+        |text: &str, length| text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_one = is_hex(version, 2) && version != "ff" && is_hex(id, 32) && id.bytes().any(|b| b != b'0');
+    is_one.then(|| id.to_owned())
+}
+
 /// Puts words and a reason on an error that has none: one that tonic has made.
 fn dress(response: Response<Body>, request_id: &str) -> Response<Body> {
     match Status::from_header_map(response.headers()) {
@@ -277,6 +289,21 @@ fn with_request_id(mut response: Response<Body>, request_id: &str) -> Response<B
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trace_is_named_by_its_id_and_by_nothing_else() {
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", HeaderValue::from_str(text).ok()?);
+            trace_id(&headers)
+        };
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(of(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(), Some(id));
+        for text in ["", id, "00-", &format!("ff-{id}-00f067aa0ba902b7-01"), &format!("00-{}-0-01", "0".repeat(32))] {
+            assert_eq!(of(text), None, "{text}");
+        }
+        assert_eq!(of(&format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase())), None);
+    }
 
     #[test]
     fn a_timeout_is_at_most_eight_digits_and_a_unit() {

@@ -6,6 +6,7 @@ mod admin;
 mod admin_help;
 mod admin_settings;
 mod admin_users;
+mod audit;
 mod backup_codes;
 mod cookie;
 mod disable;

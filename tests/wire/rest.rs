@@ -139,7 +139,11 @@ impl Route {
             "" => None,
             field => taken(&self.rpc.input(), &mut fields, field),
         };
-        let query: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        let query = fields.iter().flat_map(|(name, value)| match value {
+            Value::Array(items) => items.iter().map(|item| format!("{name}={}", encoded(item))).collect(),
+            value => vec![format!("{name}={}", encoded(value))],
+        });
+        let query: Vec<_> = query.collect();
         if !query.is_empty() {
             path = format!("{path}?{}", query.join("&"));
         }

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Records that an administrator has read something of an account, or of all.
-async fn record_read(kit: &Kit, what: &str, subject: Option<UserId>, call: &Call) -> Result<(), Error> {
+pub(super) async fn record_read(kit: &Kit, what: &str, subject: Option<UserId>, call: &Call) -> Result<(), Error> {
     let tx = kit.store.begin().await?;
     let event = Event { subject, ..Event::about_nobody(EventKind::AdminRead, &call.origin).note(what) };
     tx.record(&event, call.now).await?;

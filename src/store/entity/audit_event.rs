@@ -20,6 +20,10 @@ pub struct Model {
     pub request_id: String,
     pub admin_id: Option<Uuid>,
     pub note: Option<Vec<u8>>,
+    pub trace_id: Option<String>,
+    pub mac: Option<Vec<u8>>,
+    pub position: Option<i64>,
+    pub chain_hash: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

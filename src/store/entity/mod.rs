@@ -1,5 +1,6 @@
 //! The rows, as sea-orm sees them. They never leave `store`.
 
+pub mod audit_chain;
 pub mod audit_event;
 pub mod bucket;
 pub mod create_request;

@@ -1,14 +1,17 @@
 //! `AdminService`: the rpcs. What they do with their messages stands in `users` and `settings`.
 
+mod audit;
 mod settings;
 mod users;
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::Admitted;
 use crate::{
+    clock::Clock,
     error::{Error, Refusal},
     flow::{Kit, admin},
     wire::pb,
@@ -17,12 +20,14 @@ use crate::{
 /// The service.
 pub struct Admin {
     kit: Arc<Kit>,
+    clock: Arc<dyn Clock>,
+    stopped: watch::Receiver<bool>,
 }
 
 impl Admin {
-    /// The service over a kit.
-    pub fn new(kit: Arc<Kit>) -> Self {
-        Self { kit }
+    /// The service over a kit; what it streams ends when `stopped` is set.
+    pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, stopped: watch::Receiver<bool>) -> Self {
+        Self { kit, clock, stopped }
     }
 }
 
@@ -191,5 +196,25 @@ impl pb::admin_service_server::AdminService for Admin {
         let admitted = Admitted::from_request(request)?;
         let done = self.adoption(&admitted).await;
         self.answer(&admitted, ("GetAdoptionReport", None), done).await
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<pb::ListAuditEventsRequest>,
+    ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
+        let admitted = Admitted::from_request(request)?;
+        let done = self.audit_events(&admitted).await;
+        self.answer(&admitted, ("ListAuditEvents", None), done).await
+    }
+
+    type WatchAuditEventsStream = audit::Records;
+
+    async fn watch_audit_events(
+        &self,
+        request: Request<pb::WatchAuditEventsRequest>,
+    ) -> Result<Response<audit::Records>, Status> {
+        let admitted = Admitted::from_request(request)?;
+        let done = self.followed_audit_events(&admitted).await;
+        self.answer(&admitted, ("WatchAuditEvents", None), done).await
     }
 }

@@ -9,7 +9,7 @@ mod twofa;
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tonic::{
     Request, Status,
     body::Body,
@@ -58,7 +58,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Puts the services together.
+    /// Puts the services together; their streams end when `stopped` is set.
     pub fn new(
         kit: &Arc<Kit>,
         clock: Arc<dyn Clock>,
@@ -66,10 +66,11 @@ impl Services {
         proxies: Proxies,
         reflection: bool,
         health: &Health,
+        stopped: watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
         let twofa = TwoFaServiceServer::new(twofa::TwoFa::new(Arc::clone(kit)));
         let session = SessionServiceServer::new(session::Session::new(Arc::clone(kit)));
-        let admin = AdminServiceServer::new(admin::Admin::new(Arc::clone(kit)));
+        let admin = AdminServiceServer::new(admin::Admin::new(Arc::clone(kit), Arc::clone(&clock), stopped));
         let mut routes = Routes::builder();
         routes
             .add_service(twofa.max_decoding_message_size(MESSAGE_BYTES))

@@ -1,0 +1,143 @@
+//! The chain of the audit log: which record comes at which place, and where the chain ends. One process at a time makes it longer.
+
+use anyhow::Context;
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{CaseStatement, Expr},
+};
+
+use super::{
+    Store, Tx,
+    audit::seal,
+    entity::{audit_chain, audit_event},
+    outage,
+};
+use crate::{
+    clock::Timestamp,
+    error::Error,
+    model::{AuditEventId, ChainPoint, Seal},
+    swap::Swap,
+};
+
+const ROW: i16 = 1;
+
+/// A record's place in the chain.
+pub struct Link {
+    /// The record.
+    pub id: AuditEventId,
+    /// Its place.
+    pub position: i64,
+    /// The link that it is there.
+    pub hash: [u8; 32],
+}
+
+impl Store {
+    /// Where the chain begins, since older records were dropped, and where it ends.
+    pub async fn audit_chain(&self) -> Result<(ChainPoint, ChainPoint), Error> {
+        let row = audit_chain::Entity::find_by_id(ROW).one(&self.reader).await.map_err(outage)?;
+        points(row.context("the end of the audit chain is not in the database")?)
+    }
+
+    /// Whether there are records that are not sealed.
+    pub async fn has_unsealed_audit_records(&self) -> Result<bool, Error> {
+        let unsealed = audit_event::Entity::find().filter(audit_event::Column::Position.is_null());
+        let any: Option<i64> = unsealed
+            .select_only()
+            .column(audit_event::Column::CreateTime)
+            .limit(1)
+            .into_tuple()
+            .one(&self.reader)
+            .await
+            .map_err(outage)?;
+        Ok(any.is_some())
+    }
+}
+
+impl Tx {
+    /// Becomes or stays the one who seals, until a moment; None while another one is. Answers where the chain ends.
+    pub async fn take_seal_lease(
+        &self,
+        holder: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<ChainPoint>, Error> {
+        let mine_or_over = Condition::any()
+            .add(audit_chain::Column::LeaseHolder.eq(holder))
+            .add(audit_chain::Column::LeaseEndTime.lte(now.millis()));
+        let done = audit_chain::Entity::update_many()
+            .col_expr(audit_chain::Column::LeaseHolder, Expr::val(holder))
+            .col_expr(audit_chain::Column::LeaseEndTime, Expr::val(until.millis()))
+            .filter(audit_chain::Column::Id.eq(ROW))
+            .filter(mine_or_over)
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        if done.rows_affected == 0 {
+            return Ok(None);
+        }
+        let row = audit_chain::Entity::find_by_id(ROW).one(&self.inner).await.map_err(outage)?;
+        points(row.context("the end of the audit chain is not in the database")?).map(|(_, end)| Some(end))
+    }
+
+    /// At most `count` records that are not sealed, in the order in which they happened.
+    pub async fn unsealed_audit_records(&self, count: u64) -> Result<Vec<(AuditEventId, Seal)>, Error> {
+        let rows = audit_event::Entity::find()
+            .filter(audit_event::Column::Position.is_null())
+            .order_by_asc(audit_event::Column::Id)
+            .limit(count)
+            .all(&self.inner)
+            .await
+            .map_err(outage)?;
+        rows.into_iter().map(|row| Ok((AuditEventId::from_uuid(row.id), seal(&self.ring, &row)?))).collect()
+    }
+
+    /// Gives records their places.
+    pub async fn save_links(&self, links: &[Link]) -> Result<(), Error> {
+        let (mut positions, mut hashes) = (CaseStatement::new(), CaseStatement::new());
+        for link in links {
+            let is_it = || Expr::col(audit_event::Column::Id).eq(link.id.uuid());
+            positions = positions.case(is_it(), Expr::val(link.position));
+            hashes = hashes.case(is_it(), Expr::val(link.hash.to_vec()));
+        }
+        let done = audit_event::Entity::update_many()
+            .col_expr(audit_event::Column::Position, positions.into())
+            .col_expr(audit_event::Column::ChainHash, hashes.into())
+            .filter(audit_event::Column::Id.is_in(links.iter().map(|link| link.id.uuid())))
+            .filter(audit_event::Column::Position.is_null())
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        if usize::try_from(done.rows_affected).ok() == Some(links.len()) {
+            return Ok(());
+        }
+        Err(anyhow::anyhow!("records of the audit log went while they were sealed").into())
+    }
+
+    /// Puts the end of the chain where the last link is.
+    pub async fn save_chain_end(&self, before: i64, end: &ChainPoint) -> Result<Swap, Error> {
+        let done = audit_chain::Entity::update_many()
+            .col_expr(audit_chain::Column::Position, Expr::val(end.position))
+            .col_expr(audit_chain::Column::Hash, Expr::val(end.hash.to_vec()))
+            .col_expr(audit_chain::Column::KeyId, Expr::val(end.key_id.as_str()))
+            .col_expr(audit_chain::Column::Signature, Expr::val(end.signature.clone()))
+            .filter(audit_chain::Column::Id.eq(ROW))
+            .filter(audit_chain::Column::Position.eq(before))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+}
+
+fn points(row: audit_chain::Model) -> Result<(ChainPoint, ChainPoint), Error> {
+    let hash = |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).ok().context("a link of the audit chain is not 32 bytes");
+    let anchor = ChainPoint {
+        position: row.anchor_position,
+        hash: hash(row.anchor_hash)?,
+        key_id: row.anchor_key_id,
+        signature: row.anchor_signature,
+    };
+    let end =
+        ChainPoint { position: row.position, hash: hash(row.hash)?, key_id: row.key_id, signature: row.signature };
+    Ok((anchor, end))
+}
