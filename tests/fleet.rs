@@ -5,6 +5,8 @@
 
 #[path = "fleet/admins.rs"]
 mod admins;
+#[path = "fleet/audit.rs"]
+mod audit;
 #[path = "fleet/cuts.rs"]
 mod cuts;
 #[path = "fleet/kills.rs"]

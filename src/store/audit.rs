@@ -126,8 +126,9 @@ impl Tx {
             mac: Set(row.mac),
             ..Default::default()
         };
-        audit_event::Entity::insert(row).exec_without_returning(&self.inner).await.map_err(outage)?;
-        Ok(())
+        let rows = audit_event::Entity::insert(row).exec_without_returning(&self.inner).await.map_err(outage)?;
+        // A database can be told to let an insert vanish. No record, no answer.
+        if rows == 1 { Ok(()) } else { Err(anyhow::anyhow!("the audit log has not taken a record").into()) }
     }
 }
 

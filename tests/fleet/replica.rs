@@ -97,6 +97,11 @@ impl Fleet {
         peek::count(&self.database, query).await
     }
 
+    /// A command of the program, with what the replicas are configured with.
+    pub fn command(&self, args: &[&str]) -> std::process::Command {
+        self.binary.command(args)
+    }
+
     /// Runs a statement behind the replicas' backs.
     pub async fn execute(&self, statement: &str) {
         peek::execute(&self.database, statement).await;

@@ -86,3 +86,47 @@ fn a_user_is_made_found_changed_helped_and_removed() {
     let refused = service.call("AdminService/DeleteUser", &admin.token, &json!({"userId": own})).unwrap_err();
     assert!(refused.contains("LAST_ADMIN"), "{refused}");
 }
+
+#[test]
+fn the_audit_log_is_listed_followed_verified_and_exported() {
+    let place = Place::new();
+    let service = place.serve(&["--dev"]);
+    let admin = administrator(&service);
+    let listed = curl(&service, &admin, "GET", "/admin/audit-events?kinds=authn_factor_created", &Value::Null);
+    let event = loop {
+        // A record is shown once it is sealed.
+        let listed = curl(&service, &admin, "GET", "/admin/audit-events?kinds=authn_factor_created", &Value::Null);
+        let event = listed["auditEvents"][0].clone();
+        if !event.is_null() {
+            break event;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    assert!(listed["auditEvents"].is_array());
+    assert_eq!((&event["kind"], &event["method"]), (&json!("authn_factor_created"), &json!("totp")));
+
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--no-buffer", "--max-time", "2"]);
+    command.args(["--header", &format!("Authorization: Bearer {}", admin.token)]);
+    command.arg(format!("http://{}/admin/audit-events:watch?resumeToken=0", service.http));
+    let followed = text(&run_tool(&mut command).stdout);
+    let first = followed.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or_else(|| panic!("{followed}"));
+    let first: Value = serde_json::from_str(first).unwrap();
+    assert_eq!((&first["resumeToken"], &first["auditEvent"]["kind"]), (&json!("1"), &json!("user_created")));
+
+    assert_eq!(service.terminate().0, Some(0));
+    let data = ["--set", "data_dir=countersign-dev"];
+    let verified = place.run(&[&["audit", "verify"], &data[..]].concat());
+    let told = text(&verified.stdout);
+    assert!(verified.status.success() && told.contains("Nothing was altered, removed or moved."), "{told}");
+    let exported = place.run(&[&["audit", "export"], &data[..]].concat());
+    let lines: Vec<Value> = text(&exported.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > 3 && lines.iter().zip(1..).all(|(line, at)| line["position"] == at));
+    assert_eq!(lines[0]["kind"], "user_created");
+    let head = told.lines().next().unwrap().rsplit(' ').next().unwrap();
+    let again = place.run(&[&["audit", "verify", "--head", head], &data[..]].concat());
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    let more = place.run(&[&["audit", "verify", "--head", "100000"], &data[..]].concat());
+    assert_eq!(more.status.code(), Some(1));
+    assert!(text(&more.stdout).contains("was longer"), "{}", text(&more.stdout));
+}

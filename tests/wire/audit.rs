@@ -11,7 +11,10 @@ use countersign::{
 };
 use tonic::{Response, Status, Streaming};
 
-use crate::world::{ADMIN, ALICE, PASSWORD, World, reason, with_token};
+use crate::{
+    stack::Stack,
+    world::{ADMIN, ALICE, BOB, PASSWORD, World, reason, with_token},
+};
 
 /// Waits until every record is sealed.
 async fn sealed(world: &World) {
@@ -228,4 +231,55 @@ async fn it_is_followed_from_now_on_and_no_longer_than_the_session_lives() {
         }
     };
     assert_eq!(reason(ended), "UNAUTHENTICATED");
+}
+
+/// Makes the database refuse every new record.
+async fn refuse_records(world: &World) {
+    let statements: &[&str] = match Stack::chosen() {
+        Stack::Sqlite => {
+            &["CREATE TRIGGER closed BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'closed'); END"]
+        }
+        Stack::Postgres => &[
+            "CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''closed''; END'",
+            "CREATE TRIGGER closed BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION closed()",
+        ],
+        Stack::Mariadb => &[
+            "CREATE TRIGGER closed BEFORE INSERT ON audit_events FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'closed'",
+        ],
+    };
+    for statement in statements {
+        world.execute(statement).await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_record_there_is_no_answer_and_nothing_changes() {
+    let world = World::new().await;
+    let (app, token) = world.enrol(ALICE).await;
+    let challenge = world.challenge(ALICE).await;
+    let bob = world.sign_in(BOB).await;
+    let state = async || {
+        let mut counts = Vec::new();
+        for table in ["sessions", "factors", "spent_challenges", "buckets", "password_tokens", "audit_events"] {
+            counts.push(world.count(&format!("SELECT COUNT(*) AS n FROM {table}")).await);
+        }
+        counts.push(world.count("SELECT COALESCE(SUM(security_version), 0) AS n FROM users").await);
+        counts.push(world.count("SELECT COALESCE(SUM(spent), 0) AS n FROM factors").await);
+        counts
+    };
+    sealed(&world).await;
+    let before = state().await;
+    refuse_records(&world).await;
+    assert_eq!(reason(world.local_auth(BOB, PASSWORD).await), "INTERNAL");
+    assert_eq!(reason(world.local_auth(ALICE, PASSWORD).await), "INTERNAL");
+    assert_eq!(reason(world.verify(&challenge, &app.code_in(1)).await), "INTERNAL");
+    assert_eq!(reason(world.refresh(&bob.refresh_token).await), "INTERNAL");
+    assert_eq!(reason(world.enable(&bob.access_token).await), "INTERNAL");
+    assert_eq!(reason(world.disable(&token, pb::DisableRequest::default()).await), "INTERNAL");
+    assert_eq!(reason(world.end(&token, true).await), "INTERNAL");
+    assert!(world.is_good(&token).await && world.is_good(&bob.access_token).await);
+    let mut after = state().await;
+    // A password that was paid for may have left its place behind.
+    after[3] = before[3];
+    assert_eq!(after, before);
 }

@@ -139,9 +139,9 @@ impl Route {
             "" => None,
             field => taken(&self.rpc.input(), &mut fields, field),
         };
-        let query = fields.iter().flat_map(|(name, value)| match value {
-            Value::Array(items) => items.iter().map(|item| format!("{name}={}", encoded(item))).collect(),
-            value => vec![format!("{name}={}", encoded(value))],
+        let query = fields.iter().flat_map(|(name, value)| {
+            let all = value.as_array().map_or_else(|| vec![value], |items| items.iter().collect());
+            all.into_iter().map(|value| format!("{name}={}", encoded(value))).collect::<Vec<_>>()
         });
         let query: Vec<_> = query.collect();
         if !query.is_empty() {

@@ -1,0 +1,107 @@
+//! The audit log of a busy fleet: nothing is lost, whoever seals it and however they die.
+
+use std::{process::Stdio, time::Duration};
+
+use countersign::wire::pb;
+use tokio::task::JoinSet;
+use tonic::Response;
+
+use crate::{
+    replica::{BUSY, Fleet, PASSWORD, reason, unix_seconds, until, with_token},
+    servers::{redis, sql::Sql},
+};
+
+const SIGN_INS: usize = 500;
+const UNSEALED: &str = "SELECT COUNT(*) AS n FROM audit_events WHERE position IS NULL";
+
+/// What `audit verify` says, when it says that all is well.
+fn verified(fleet: &Fleet) -> String {
+    let output = fleet.command(&["audit", "verify"]).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_sign_ins_at_once_leave_a_record_each_and_a_whole_chain() {
+    for sql in Sql::shared() {
+        let fleet = Fleet::new(&sql.new_database(), &redis::url(redis::shared()));
+        let mut replicas = vec![fleet.replica().await, fleet.replica().await, fleet.replica().await];
+        fleet.add_user("user@example.com");
+        let mut calls = JoinSet::new();
+        for n in 0..SIGN_INS {
+            let mut client = replicas[n % 3].twofa.clone();
+            let request = pb::LocalAuthRequest { email: "user@example.com".to_owned(), password: PASSWORD.to_owned() };
+            calls.spawn(async move {
+                // Some are told to wait, and do.
+                for _ in 0..400 {
+                    match client.local_auth(request.clone()).await {
+                        Err(status) if BUSY.contains(&reason::<()>(&Err(status.clone())).as_str()) => {
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                        }
+                        answer => return answer.is_ok(),
+                    }
+                }
+                false
+            });
+        }
+        assert!(calls.join_all().await.into_iter().all(|is_done| is_done));
+        let recorded = "SELECT COUNT(*) AS n FROM audit_events WHERE kind = 'authn_login_success'";
+        // A call that was cut off for its time may have been recorded all the same.
+        assert!(fleet.count(recorded).await >= i64::try_from(SIGN_INS).unwrap());
+        until("everything is sealed", Duration::from_secs(20), async || fleet.count(UNSEALED).await == 0).await;
+        verified(&fleet);
+
+        // Whoever seals dies, and whoever seals next, in the middle of more.
+        for _ in 0..2 {
+            let mut replica = replicas.remove(0);
+            for _ in 0..20 {
+                let mut client = replicas[0].twofa.clone();
+                let request =
+                    pb::LocalAuthRequest { email: "user@example.com".to_owned(), password: "wrong 1".to_owned() };
+                let _ = client.local_auth(request).await;
+            }
+            replica.process.kill();
+            until("another one seals", Duration::from_secs(10), async || fleet.count(UNSEALED).await == 0).await;
+            verified(&fleet);
+        }
+        let told = verified(&fleet);
+        let records = fleet.count("SELECT COUNT(*) AS n FROM audit_events").await;
+        assert!(told.contains(&format!("Sealed:   {records} records")), "{told} {records}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_follows_goes_on_at_another_replica_and_misses_nothing() {
+    for sql in Sql::shared() {
+        let fleet = Fleet::new(&sql.new_database(), &redis::url(redis::shared()));
+        let (mut first, second) = (fleet.replica().await, fleet.replica().await);
+        fleet.add_admin("admin@example.com");
+        let token = first.enrol_by("admin@example.com", unix_seconds()).await.session.access_token;
+        let request = |resume_token: &str| {
+            let request = pb::WatchAuditEventsRequest { resume_token: resume_token.to_owned(), ..Default::default() };
+            with_token(request, &token)
+        };
+        let mut seen: Vec<pb::WatchAuditEventsResponse> = Vec::new();
+        let mut stream = first.admin.clone().watch_audit_events(request("0")).await.unwrap().into_inner();
+        while seen.len() < 3 {
+            seen.push(stream.message().await.unwrap().unwrap());
+        }
+        first.process.kill();
+        for _ in 0..5 {
+            let mut client = second.twofa.clone();
+            let wrong = pb::LocalAuthRequest { email: "nobody@example.com".to_owned(), password: "wrong 1".to_owned() };
+            let _ = client.local_auth(wrong).await;
+        }
+        let last = seen.last().unwrap().resume_token.clone();
+        let stream = second.admin.clone().watch_audit_events(request(&last)).await.map(Response::into_inner);
+        let mut stream = stream.unwrap();
+        let all = || fleet.count("SELECT COUNT(*) AS n FROM audit_events");
+        while i64::try_from(seen.len()).unwrap() < all().await {
+            let next = tokio::time::timeout(Duration::from_secs(10), stream.message()).await;
+            seen.push(next.expect("nothing came").unwrap().unwrap());
+        }
+        let positions: Vec<_> = seen.iter().map(|event| event.audit_event.as_ref().unwrap().position).collect();
+        assert_eq!(positions, (1..).take(seen.len()).collect::<Vec<_>>());
+    }
+}
