@@ -19,7 +19,8 @@ mod m0005_sweep;
 mod m0006_phone;
 mod m0007_admin;
 mod m0008_enrolled;
-mod m0009_audit_chain;
+mod m0009_roles;
+mod m0010_audit_chain;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -36,7 +37,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_phone::Migration),
             Box::new(m0007_admin::Migration),
             Box::new(m0008_enrolled::Migration),
-            Box::new(m0009_audit_chain::Migration),
+            Box::new(m0009_roles::Migration),
+            Box::new(m0010_audit_chain::Migration),
         ]
     }
 

@@ -139,7 +139,7 @@ impl App {
         let mut delivery = JoinSet::new();
         delivery.spawn(flow::deliver(Arc::clone(&kit), letters, Arc::clone(&clock), until_set(stopped_delivery)));
         let mut background = JoinSet::new();
-        background.spawn(sweep_forever(Arc::clone(&kit), Arc::clone(&clock)));
+        background.spawn(sweep_forever(Arc::clone(&kit), Arc::clone(&clock), config.audit_retention));
         background.spawn(seal_forever(Arc::clone(&kit), Arc::clone(&clock)));
         background.spawn(follow_settings(Arc::clone(&kit)));
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
@@ -270,7 +270,7 @@ async fn seal_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>) {
     }
 }
 
-async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>) {
+async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, retention: Option<Duration>) {
     let mut interval = interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
@@ -279,6 +279,12 @@ async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>) {
         }
         if let Err(fault) = in_time(ROUND, flow::record_refusals(&kit, clock.now())).await {
             tracing::warn!(?fault, "the counts of callers who were told to wait are not written yet");
+        }
+        if let Some(retention) = retention {
+            let call = Call { now: clock.now(), origin: Origin::command_line() };
+            if let Err(fault) = in_time(ROUND, flow::audit::retire_audit(&kit, retention, &call)).await {
+                tracing::warn!(?fault, "old records of the audit log are not dropped yet; the next round goes on");
+            }
         }
     }
 }

@@ -29,6 +29,12 @@ pub fn head(position: i64, hash: &[u8; 32]) -> Vec<u8> {
     [b"countersign audit head v1".as_slice(), &position.to_be_bytes(), hash].concat()
 }
 
+/// What is signed of the place that the log begins after, since older records were dropped. It is no end: else whoever has seen the
+/// chain end there could say that it begins there.
+pub fn anchor(position: i64, hash: &[u8; 32]) -> Vec<u8> {
+    [b"countersign audit anchor v1".as_slice(), &position.to_be_bytes(), hash].concat()
+}
+
 /// What is wrong with a record by itself.
 pub fn is_altered(seal: &Seal) -> bool {
     seal.mac.as_deref().is_some_and(|mac| !secret::same(mac, &seal.expected))

@@ -130,10 +130,10 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<&'static str> {
 }
 
 /// Whether whoever has factors of these methods is to enrol another: none of them takes new ones.
-pub fn is_led_on(settings: &Settings, role: Role, methods: &[Method]) -> bool {
+pub fn is_led_on(settings: &Settings, role: Role, methods: &[Method], sends_messages: bool) -> bool {
     let mut own = methods.iter().filter(|method| **method != Method::BackupCode).peekable();
     let may_enrol = settings.two_fa_enabled || role == Role::Admin;
-    may_enrol && own.peek().is_some() && own.all(|method| !settings.allowed_methods.contains(method))
+    may_enrol && own.peek().is_some() && own.all(|method| !is_open(settings, *method, sends_messages))
 }
 
 /// Whether an account must have a second factor.
@@ -149,9 +149,11 @@ pub fn is_required(settings: &Settings, role: Role) -> bool {
 /// always enrol.
 pub fn may_enrol(settings: &Settings, role: Role, method: Method, sends_messages: bool) -> Result<(), Refusal> {
     let is_on = settings.two_fa_enabled || role == Role::Admin;
-    let is_allowed =
-        settings.allowed_methods.contains(&method) || enrollable(settings, sends_messages).contains(&method);
-    if is_on && is_allowed { Ok(()) } else { Err(Refusal::TwoFaUnavailable) }
+    if is_on && is_open(settings, method, sends_messages) { Ok(()) } else { Err(Refusal::TwoFaUnavailable) }
+}
+
+fn is_open(settings: &Settings, method: Method, sends_messages: bool) -> bool {
+    settings.allowed_methods.contains(&method) || enrollable(settings, sends_messages).contains(&method)
 }
 
 /// The method that is meant where none is named.

@@ -5,7 +5,7 @@ mod layers;
 mod read;
 mod sms;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
@@ -38,6 +38,8 @@ pub struct Config {
     pub token: Token,
     /// The name of the service in authenticator apps, which passwords must not be made of.
     pub totp_issuer: String,
+    /// How long the audit log is kept; None = for ever.
+    pub audit_retention: Option<Duration>,
     /// Text messages; None = none are sent.
     pub sms: Option<Sms>,
     /// Logs.

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -51,6 +52,9 @@ impl Config {
             bootstrap: layers.bootstrap(),
             token: Token { issuer: layers.filled("token.issuer"), audience: layers.filled("token.audience") },
             totp_issuer: layers.parsed("totp.issuer", String::new(), totp_issuer),
+            audit_retention: Some(layers.number("audit.retention_days", 0, 36_500))
+                .filter(|days| *days > 0)
+                .map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60)),
             sms: layers.sms(),
             telemetry: Telemetry {
                 log_level: layers.parsed("telemetry.log_level", LogLevel::Info, log_level),

@@ -88,9 +88,12 @@ async fn end_reused(tx: Tx, live: &LiveSession, call: &Call) -> Result<Option<To
 /// Policy would not give this session again for the password alone: whoever has it signs in anew, and is asked for what is missing.
 async fn end_short(tx: Tx, live: &LiveSession, call: &Call) -> Result<Option<Tokens>, Error> {
     let reason = if live.has_factor { "STEP_UP_REQUIRED" } else { "ENROLLMENT_REQUIRED" };
-    if tx.delete_session(live.session.user, live.session.id).await? == Swap::Done {
-        record(tx, live, EventKind::SessionEnded, Some(reason), call).await?;
+    if tx.delete_short_session(live.session.user, live.session.id).await? == Swap::Stale {
+        // It has ended, or a second factor was proven this moment: look again.
+        tx.roll_back().await?;
+        return Ok(None);
     }
+    record(tx, live, EventKind::SessionEnded, Some(reason), call).await?;
     Err(Refusal::Unauthenticated.into())
 }
 

@@ -40,7 +40,7 @@ pub async fn two_fa_status(kit: &Kit, caller: &Caller) -> Result<TwoFaStatus, Er
     let factors = kit.store.factors(user).await?;
     let backup_codes_remaining = backup_codes_remaining(&factors)?;
     let settings = kit.settings();
-    let is_led_on = policy::is_led_on(&settings, account.role, &methods(&factors));
+    let is_led_on = policy::is_led_on(&settings, account.role, &methods(&factors), kit.sms.is_some());
     let enabled = has_factor(&factors);
     Ok(TwoFaStatus {
         enabled,

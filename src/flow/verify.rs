@@ -143,7 +143,7 @@ fn verified(
     // The factors were read before the code was used up.
     let used_now = u32::from(method == Method::BackupCode);
     let backup_codes_remaining = backup_codes_remaining(factors)?.saturating_sub(used_now);
-    let is_led_on = policy::is_led_on(&kit.settings(), role, &methods(factors));
+    let is_led_on = policy::is_led_on(&kit.settings(), role, &methods(factors), kit.sms.is_some());
     Ok(Verified { purpose, tokens, backup_codes: Vec::new(), backup_codes_remaining, is_led_on })
 }
 

@@ -65,6 +65,8 @@ pub enum EventKind {
     UserUnblocked,
     /// The policy was changed.
     SettingsUpdated,
+    /// So many records of the audit log were dropped, because they were old enough.
+    AuditRetired,
     /// An administrator has read something, or was refused something.
     AdminRead,
 }
@@ -103,6 +105,7 @@ impl EventKind {
             Self::UserBlocked => "user_blocked",
             Self::UserUnblocked => "user_unblocked",
             Self::SettingsUpdated => "settings_updated",
+            Self::AuditRetired => "audit_retired",
             Self::AdminRead => "authz_admin",
         }
     }

@@ -53,7 +53,61 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The first place of a record of this moment or later; None = all are older.
+    pub async fn first_audit_position_since(&self, time: Timestamp) -> Result<Option<i64>, Error> {
+        let since = audit_event::Entity::find()
+            .filter(audit_event::Column::Position.is_not_null())
+            .filter(audit_event::Column::CreateTime.gte(time.millis()));
+        let by_place = since.order_by_asc(audit_event::Column::Position).limit(1).select_only();
+        by_place.column(audit_event::Column::Position).into_tuple().one(&self.reader).await.map_err(outage)
+    }
+
+    /// Removes at most so many places before and with the one that the log begins after; answers how many records went.
+    pub async fn delete_audit_records(&self, anchor: i64, count: i64) -> Result<u64, Error> {
+        let first: Option<i64> = audit_event::Entity::find()
+            .filter(audit_event::Column::Position.lte(anchor))
+            .order_by_asc(audit_event::Column::Position)
+            .limit(1)
+            .select_only()
+            .column(audit_event::Column::Position)
+            .into_tuple()
+            .one(&self.reader)
+            .await
+            .map_err(outage)?;
+        let Some(first) = first else {
+            return Ok(0);
+        };
+        let old = audit_event::Entity::delete_many()
+            .filter(audit_event::Column::Position.lte(anchor))
+            .filter(audit_event::Column::Position.lt(first + count));
+        Ok(old.exec(&self.writer).await.map_err(outage)?.rows_affected)
+    }
+}
+
 impl Tx {
+    /// The link at a place; None = there is no record.
+    pub async fn audit_link(&self, position: i64) -> Result<Option<[u8; 32]>, Error> {
+        let row = audit_event::Entity::find().filter(audit_event::Column::Position.eq(position));
+        let row = row.one(&self.inner).await.map_err(outage)?;
+        Ok(row.and_then(|row| row.chain_hash).and_then(|hash| hash.try_into().ok()))
+    }
+
+    /// Lets the log begin after a later place; Stale when it does not begin where it did.
+    pub async fn save_audit_anchor(&self, before: i64, anchor: &ChainPoint) -> Result<Swap, Error> {
+        let done = audit_chain::Entity::update_many()
+            .col_expr(audit_chain::Column::AnchorPosition, Expr::val(anchor.position))
+            .col_expr(audit_chain::Column::AnchorHash, Expr::val(anchor.hash.to_vec()))
+            .col_expr(audit_chain::Column::AnchorKeyId, Expr::val(anchor.key_id.as_str()))
+            .col_expr(audit_chain::Column::AnchorSignature, Expr::val(anchor.signature.clone()))
+            .filter(audit_chain::Column::Id.eq(ROW))
+            .filter(audit_chain::Column::AnchorPosition.eq(before))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
     /// Becomes or stays the one who seals, until a moment; None while another one is. Answers where the chain ends.
     pub async fn take_seal_lease(
         &self,

@@ -174,6 +174,18 @@ impl Tx {
         Ok(Swap::from_rows(done.rows_affected))
     }
 
+    /// Ends a session that one factor was proven in; Stale when it has ended, or a second factor was proven meanwhile.
+    pub async fn delete_short_session(&self, user: UserId, id: SessionId) -> Result<Swap, Error> {
+        let done = session::Entity::delete_many()
+            .filter(session::Column::Id.eq(id.uuid()))
+            .filter(session::Column::UserId.eq(user.uuid()))
+            .filter(session::Column::FactorCount.lt(factor_count(Acr::Two)))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
     /// Ends every session of an account but `kept`; answers how many.
     pub async fn delete_sessions(&self, user: UserId, kept: Option<SessionId>) -> Result<u64, Error> {
         let mut others = session::Entity::delete_many().filter(session::Column::UserId.eq(user.uuid()));

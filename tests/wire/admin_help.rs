@@ -16,6 +16,8 @@ async fn whoever_is_blocked_is_out_at_once_and_until_they_are_let_in() {
     let (app, token) = world.enrol(ALICE).await;
     let (challenge, another) = (world.challenge(ALICE).await, world.challenge(ALICE).await);
     let id = find(&world, &admin, ALICE).await.user_id;
+    let bob = find(&world, &admin, BOB).await.user_id;
+    block(&world, &admin, &bob).await.unwrap();
     let leaked = password_reset(&world, &admin, &id).await.password_token;
     assert!(block(&world, &admin, &id).await.unwrap().blocked);
     assert_eq!(world.validate(&token).await.status(), pb::TokenStatus::UserBlocked);
@@ -27,11 +29,16 @@ async fn whoever_is_blocked_is_out_at_once_and_until_they_are_let_in() {
     world.admin.clone().unblock_user(with_token(request, &admin)).await.unwrap();
     assert_eq!(world.validate(&token).await.status(), pb::TokenStatus::Unauthenticated, "what has ended stays so");
     assert_eq!(reason(world.verify(&another, &app.code_in(1)).await), "CHALLENGE_EXPIRED", "also when they are back");
+    let given = password_reset(&world, &admin, &bob).await.password_token;
+    let request = pb::UnblockUserRequest { user_id: bob, reason: String::new() };
+    world.admin.clone().unblock_user(with_token(request, &admin)).await.unwrap();
+    let set = pb::SetPasswordRequest { token: given, new_password: PASSWORD.to_owned(), ..Default::default() };
+    assert!(world.set_password(set).await.is_ok(), "what was given while they were out is good when they are back");
     let set = pb::SetPasswordRequest { token: leaked, new_password: PASSWORD.to_owned(), ..Default::default() };
     assert_eq!(reason(world.set_password(set).await), "UNAUTHENTICATED");
     assert!(world.verify(&world.challenge(ALICE).await, &app.code_in(1)).await.is_ok());
     let noted = "SELECT COUNT(*) AS n FROM audit_events WHERE kind = 'user_blocked' AND note IS NOT NULL";
-    assert_eq!(world.count(noted).await, 1);
+    assert_eq!(world.count(noted).await, 2);
 }
 
 #[tokio::test]
@@ -215,4 +222,7 @@ async fn a_factor_that_is_damaged_does_not_hide_the_accounts() {
     world.execute("UPDATE factors SET data = label WHERE method = 'totp'").await;
     assert_eq!(find(&world, &admin, ALICE).await.factors[0].method(), pb::Method::Totp);
     assert_eq!(list(&world, &admin, pb::ListUsersRequest::default()).await.users.len(), 3);
+    // And it can be taken away, with what a later release has left.
+    assert_eq!(reset(&world, &admin, &alice.user_id, "damaged").await.unwrap(), 2);
+    assert!(!world.sign_in(ALICE).await.access_token.is_empty());
 }

@@ -48,7 +48,9 @@ async fn set(
             return Err(Refusal::NotFound.into());
         }
         tx.delete_sessions(user, None).await?;
-        tx.delete_password_tokens(user).await?;
+        if blocked {
+            tx.delete_password_tokens(user).await?;
+        }
     }
     // That it was asked for is recorded also where nothing was to be done.
     let kind = if blocked { EventKind::UserBlocked } else { EventKind::UserUnblocked };

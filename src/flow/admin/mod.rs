@@ -25,7 +25,7 @@ pub use update_settings::{SettingsRequest, update_settings};
 pub use update_user::{UpdateUserRequest, update_user};
 pub use user::{MethodLock, SeenUser, issue_password_reset, read_user, read_users, unlock};
 
-use super::{Call, Kit};
+use super::{Call, Kit, again::again};
 use crate::{
     error::{Error, Refusal},
     model::{Account, Event, EventKind, Principal, Role, UserId},
@@ -70,10 +70,13 @@ pub async fn record_refusal(
     refusal: &Refusal,
     call: &Call,
 ) -> Result<(), Error> {
-    let tx = kit.store.begin().await?;
-    let event = Event::about_nobody(EventKind::AdminRead, &call.origin).note(what).reason(refusal.reason());
-    tx.record(&Event { subject, ..event }, call.now).await?;
-    tx.commit().await
+    again(|| async {
+        let tx = kit.store.begin().await?;
+        let event = Event::about_nobody(EventKind::AdminRead, &call.origin).note(what).reason(refusal.reason());
+        tx.record(&Event { subject, ..event }, call.now).await?;
+        tx.commit().await
+    })
+    .await
 }
 
 /// Refuses to let the last administrator go who can sign in. Asked behind `begin_alone`.

@@ -60,7 +60,7 @@ pub async fn preview_settings(kit: &Kit, request: &SettingsRequest, call: &Call)
             .await?,
         unready_at_once: census.pick(kit, |group| census.after(group) == Way::Enrolment).await?,
         losing_only_method: census
-            .pick(kit, |group| policy::is_led_on(&census.new, group.role, &group.methods))
+            .pick(kit, |group| policy::is_led_on(&census.new, group.role, &group.methods, kit.sms.is_some()))
             .await?,
         // It is no version yet: whoever saves it shows what they have read.
         settings: Settings { version: census.old.version, change_time: census.old.change_time, ..census.new.clone() },

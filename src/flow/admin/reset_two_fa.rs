@@ -1,6 +1,6 @@
 //! Takes the second factors of somebody else away, who has lost them.
 
-use super::begin;
+use super::{begin, record_refusal};
 use crate::{
     error::{Error, Refusal},
     flow::{Call, Kit, again::again, reset_second_factor::reset_in},
@@ -11,6 +11,7 @@ use crate::{
 pub async fn reset_two_fa(kit: &Kit, admin: &Principal, user: UserId, reason: &str, call: &Call) -> Result<u64, Error> {
     if user == admin.user {
         // By this way they could get rid of a factor that policy asks of them, and go on with the password alone.
+        record_refusal(kit, "ResetTwoFa", Some(user), &Refusal::PermissionDenied, call).await?;
         let problem = "is your own account: replace the factor with Enable, or remove it with Disable.";
         return Err(Refusal::field("user_id", problem).into());
     }

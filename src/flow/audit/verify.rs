@@ -81,10 +81,11 @@ pub struct Verdict {
 pub async fn verify_audit(store: &Store, keys: &SigningKeys) -> Result<Verdict, Error> {
     let (anchor, end) = store.audit_chain().await?;
     let mut walk = Walk::from(&anchor);
-    for point in [&anchor, &end] {
+    let signed =
+        [(&anchor, audit::anchor(anchor.position, &anchor.hash)), (&end, audit::head(end.position, &end.hash))];
+    for (point, message) in signed {
         let is_beginning = point.position == 0 && point.hash == audit::BEGINNING;
-        if !is_beginning && !keys.has_signed(&point.key_id, &audit::head(point.position, &point.hash), &point.signature)
-        {
+        if !is_beginning && !keys.has_signed(&point.key_id, &message, &point.signature) {
             walk.find(Finding::Unsigned { position: point.position });
         }
     }

@@ -45,6 +45,10 @@ pub(super) async fn confirm(
         // Input of no form costs an attempt, and no failure.
         return refuse(kit.store.begin().await?, EventKind::CodeFail, user, None, call).await;
     }
+    // It may have been switched off since the enrolment began: then nothing is judged that is not paid for.
+    let account = kit.store.find_account(user).await?.ok_or(Stop::Over)?;
+    let may_enrol = |role| policy::may_enrol(&kit.settings(), role, method, kit.sms.is_some()).map_err(Stop::NotJudged);
+    may_enrol(account.role)?;
     // What is judged is fixed since Enable, so it can be judged out here; what comes of it is told only once it is paid for.
     let spent = judge(kit, pending, request, attempt, call)?;
     let set = match spent {
@@ -60,8 +64,7 @@ pub(super) async fn confirm(
     let Some(account) = account else {
         return Err(Stop::Over);
     };
-    // It may have been switched off since the enrolment began.
-    policy::may_enrol(&kit.settings(), account.role, method, kit.sms.is_some()).map_err(Stop::NotJudged)?;
+    may_enrol(account.role)?;
     let Some(spent) = spent else {
         return refuse(tx, EventKind::CodeFail, user, Some(method), call).await;
     };

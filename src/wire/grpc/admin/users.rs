@@ -172,6 +172,7 @@ fn update(message: &pb::UpdateUserRequest) -> Result<UpdateUserRequest, Refusal>
     if paths.is_empty() && user.email.is_empty() && user.role == 0 {
         return Err(Refusal::field("user", "must hold what is to be changed: email, role."));
     }
+    let is_whole = paths.is_empty() || paths.iter().any(|path| path == "*");
     let role = role("user.role", user.role)?;
     let has_role = is_meant("role", role.is_some());
     if has_role && role.is_none() {
@@ -183,8 +184,8 @@ fn update(message: &pb::UpdateUserRequest) -> Result<UpdateUserRequest, Refusal>
         email: is_meant("email", !user.email.is_empty()).then(|| user.email.clone()),
         role: role.filter(|_| has_role),
         // With a mask whatever it does not name is not meant.
-        blocked: paths.is_empty() && user.blocked,
-        phone_number: if paths.is_empty() { user.phone_number.clone() } else { String::new() },
+        blocked: is_whole && user.blocked,
+        phone_number: if is_whole { user.phone_number.clone() } else { String::new() },
     })
 }
 

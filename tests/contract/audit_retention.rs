@@ -1,0 +1,53 @@
+//! The audit log is kept for as long as is configured, in whole ranges, and is verified from where it then begins.
+
+use std::time::Duration;
+
+use countersign::{
+    flow::audit::{Finding, Sealer, Verdict, retire_audit, seal_audit, verify_audit},
+    model::{Event, EventKind},
+};
+
+use crate::kit::{Bench, NOW, call};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+async fn record(bench: &Bench, count: usize, age: Duration) {
+    let call = call(NOW.minus(age));
+    let tx = bench.kit.store.begin().await.unwrap();
+    for _ in 0..count {
+        tx.record(&Event::about_nobody(EventKind::LoginFail, &call.origin), call.now).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+async fn verify(bench: &Bench) -> Verdict {
+    verify_audit(&bench.kit.store, bench.kit.access.keys()).await.unwrap()
+}
+
+#[tokio::test]
+async fn whole_ranges_go_when_all_of_them_is_old_and_the_rest_is_verified_as_before() {
+    let bench = Bench::new(&[]).await;
+    let sealer = Sealer::new(&call(NOW));
+    for (count, age) in [(1500, DAY * 3), (700, DAY * 2), (300, Duration::ZERO)] {
+        record(&bench, count, age).await;
+        while seal_audit(&bench.kit, &sealer, &call(NOW)).await.unwrap() > 0 {}
+    }
+    let all = verify(&bench).await;
+    assert_eq!((all.sealed, all.findings.len()), (2500, 0));
+    for _ in 0..2 {
+        retire_audit(&bench.kit, DAY, &call(NOW)).await.unwrap();
+        let count = bench.count("SELECT COUNT(*) AS n FROM audit_events WHERE position IS NOT NULL").await;
+        assert_eq!(count, 500, "2200 are old, and of them 2000 are whole ranges");
+    }
+    let rest = verify(&bench).await;
+    assert_eq!((rest.sealed, rest.unsealed, rest.end), (500, 1, 2500), "and that they went is recorded, once");
+    assert!(rest.findings.is_empty(), "{:?}", rest.findings);
+
+    // Whoever removes more cannot say that it was dropped.
+    bench.execute("DELETE FROM audit_events WHERE position <= 2100").await;
+    assert_eq!(verify(&bench).await.findings, [Finding::Missing { from: 2001, to: 2100 }]);
+    let begin = "UPDATE audit_chain SET anchor_position = position, anchor_hash = hash, anchor_key_id = key_id, \
+                 anchor_signature = signature";
+    bench.execute(begin).await;
+    assert!(verify(&bench).await.findings.contains(&Finding::Unsigned { position: 2500 }), "an end is no beginning");
+}
