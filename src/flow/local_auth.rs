@@ -88,6 +88,11 @@ async fn answer(
         origin: &call.origin,
     };
     tx.record(&event, call.now).await?;
+    if !trial.is_right
+        && let Some(count) = trial.ladder.lock(&tx, call).await?
+    {
+        tx.record(&Event { kind: EventKind::LoginLock, count: Some(count), ..event }, call.now).await?;
+    }
     tx.commit().await?;
     Err(refusal.into())
 }

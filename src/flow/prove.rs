@@ -80,7 +80,10 @@ async fn judge(
         return Err(Stop::Over);
     }
     match judge_all(&factors, method, &answer, call)? {
-        None => refuse(tx, EventKind::CodeFail, user, Some(method), call).await,
+        None => {
+            record_lock(&tx, user, method, call).await?;
+            refuse(tx, EventKind::CodeFail, user, Some(method), call).await
+        }
         Some((_, None)) => replay(tx, user, method, call).await,
         Some((factor, Some(spend))) => {
             if tx.spend_factor(factor.id, spend, call.now).await? == Swap::Stale {
@@ -212,6 +215,18 @@ fn judge_all<'a>(
         };
     }
     Ok(best)
+}
+
+/// A wrong code that locks its method is worth a record of its own: whoever watches the log sees the guessing.
+async fn record_lock(tx: &Tx, user: UserId, method: Method, call: &Call) -> Result<(), Error> {
+    let Some((failures, until)) = tx.failures(user, method).await? else {
+        return Ok(());
+    };
+    if until <= call.now {
+        return Ok(());
+    }
+    let event = Event::of(EventKind::LoginLock, user, &call.origin).method(method).reason("INVALID_CODE");
+    tx.record(&Event { count: Some(failures), ..event }, call.now).await
 }
 
 pub(super) async fn refuse<T>(

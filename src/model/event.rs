@@ -13,6 +13,8 @@ pub enum EventKind {
     LoginFail,
     /// A password was right; a second factor is asked for.
     ChallengeCreated,
+    /// It was wrong so often in a row that there is a wait, or no end to it.
+    LoginLock,
     /// A code was sent by text message.
     CodeSent,
     /// A code that was to be sent was taken by nobody.
@@ -79,6 +81,7 @@ impl EventKind {
             Self::LoginSuccess => "authn_login_success",
             Self::LoginFail => "authn_login_fail",
             Self::ChallengeCreated => "authn_challenge_created",
+            Self::LoginLock => "authn_login_lock",
             Self::CodeSent => "authn_code_sent",
             Self::CodeNotSent => "authn_code_not_sent",
             Self::CodeSuccess => "authn_code_success",

@@ -47,6 +47,13 @@ impl Store {
 }
 
 impl Tx {
+    /// The same, with what this transaction has paid.
+    pub async fn failures(&self, user: UserId, method: Method) -> Result<Option<(i64, Timestamp)>, Error> {
+        let key = FailureKey::Method(method).as_str().to_owned();
+        let row = factor_failure::Entity::find_by_id((user.uuid(), key)).one(&self.inner).await.map_err(outage)?;
+        Ok(row.map(|row| (row.failures, Timestamp::from_millis(row.locked_until))))
+    }
+
     /// Makes sure that there is a row to pay into.
     pub async fn ensure_failures(&self, user: UserId, key: FailureKey) -> Result<(), Error> {
         let row = factor_failure::ActiveModel {

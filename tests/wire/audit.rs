@@ -281,3 +281,29 @@ async fn without_a_record_there_is_no_answer_and_nothing_changes() {
     after[3] = before[3];
     assert_eq!(after, before);
 }
+
+#[tokio::test]
+async fn guessing_that_has_to_wait_leaves_a_record_of_its_own() {
+    let world = World::new().await;
+    let (app, _) = world.enrol(ALICE).await;
+    let challenge = world.challenge(ALICE).await;
+    for n in 1..=5 {
+        assert_eq!(world.audited("authn_login_lock").await, 0, "{n}");
+        assert_eq!(reason(world.verify(&challenge, &app.wrong_code()).await), "INVALID_CODE");
+    }
+    assert_eq!(world.audited("authn_login_lock").await, 1);
+    assert_eq!(reason(world.verify(&world.challenge(ALICE).await, &app.code_in(1)).await), "RATE_LIMITED");
+    assert_eq!(world.audited("authn_login_lock").await, 1, "a wait is told once");
+    for email in [BOB, "nobody@example.com"] {
+        for _ in 0..5 {
+            assert_eq!(reason(world.local_auth(email, "wrong password 1").await), "INVALID_CREDENTIALS");
+        }
+        assert_eq!(reason(world.local_auth(email, PASSWORD).await), "RATE_LIMITED");
+    }
+    let known = "SELECT COUNT(*) AS n FROM audit_events WHERE kind = 'authn_login_lock' AND subject_id IS NOT NULL AND count = 5";
+    assert_eq!(
+        (world.audited("authn_login_lock").await, world.count(known).await),
+        (3, 2),
+        "of names that nobody has, too"
+    );
+}

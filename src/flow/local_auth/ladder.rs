@@ -65,6 +65,12 @@ impl Ladder {
         tx.commit().await
     }
 
+    /// How often in a row it was wrong, when there is a wait for it now. A name that has no account is asked about like one that has.
+    pub(super) async fn lock(&self, tx: &Tx, call: &Call) -> Result<Option<i64>, Error> {
+        let states = tx.bucket_states(&[self.own.hash]).await?;
+        Ok(states.first().filter(|state| state.locked_until > call.now).map(|state| state.count))
+    }
+
     /// The password was right.
     pub(super) async fn clear(&self, tx: &Tx) -> Result<(), Error> {
         tx.clear_bucket(&self.own.hash).await?;
