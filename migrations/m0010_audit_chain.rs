@@ -18,10 +18,12 @@ impl MigrationTrait for Migration {
         let column = |name| ColumnDef::new(name);
         add_column(manager, "audit_events", "trace_id", column("trace_id").string_len(32).null().to_owned()).await?;
         add_column(manager, "audit_events", "mac", column("mac").var_binary(32).null().to_owned()).await?;
+        add_column(manager, "audit_events", "seal_time", column("seal_time").big_integer().null().to_owned()).await?;
         add_column(manager, "audit_events", "position", column("position").big_integer().null().to_owned()).await?;
         add_column(manager, "audit_events", "chain_hash", column("chain_hash").var_binary(32).null().to_owned())
             .await?;
-        create_index(manager, "audit_events_by_position", "audit_events", &["position"]).await?;
+        // With the id: what has no place yet is sealed in its order.
+        create_index(manager, "audit_events_by_position", "audit_events", &["position", "id"]).await?;
         create_index(manager, "audit_events_by_subject_position", "audit_events", &["subject_id", "position"]).await?;
         manager.create_table(audit_chain()).await?;
         manager.execute(seed()).await
@@ -40,6 +42,7 @@ fn audit_chain() -> TableCreateStatement {
         .col(ColumnDef::new("signature").var_binary(64).not_null())
         .col(ColumnDef::new("anchor_position").big_integer().not_null())
         .col(ColumnDef::new("anchor_hash").var_binary(32).not_null())
+        .col(ColumnDef::new("anchor_authenticated").boolean().not_null())
         .col(ColumnDef::new("anchor_key_id").string_len(64).not_null())
         .col(ColumnDef::new("anchor_signature").var_binary(64).not_null())
         .col(ColumnDef::new("lease_holder").string_len(40).not_null())
@@ -50,7 +53,7 @@ fn audit_chain() -> TableCreateStatement {
 fn seed() -> InsertStatement {
     let nothing = || Expr::val(Vec::<u8>::new());
     let beginning = || Expr::val(vec![0_u8; 32]);
-    let row: [(&'static str, Expr); 11] = [
+    let row: [(&'static str, Expr); 12] = [
         ("id", 1.into()),
         ("position", 0.into()),
         ("hash", beginning()),
@@ -58,6 +61,7 @@ fn seed() -> InsertStatement {
         ("signature", nothing()),
         ("anchor_position", 0.into()),
         ("anchor_hash", beginning()),
+        ("anchor_authenticated", false.into()),
         ("anchor_key_id", "".into()),
         ("anchor_signature", nothing()),
         ("lease_holder", "".into()),

@@ -86,6 +86,7 @@ pub struct App {
     stop_delivery: watch::Sender<bool>,
     delivery: JoinSet<()>,
     background: JoinSet<()>,
+    sealer: Arc<flow::audit::Sealer>,
 }
 
 impl App {
@@ -140,11 +141,12 @@ impl App {
         delivery.spawn(flow::deliver(Arc::clone(&kit), letters, Arc::clone(&clock), until_set(stopped_delivery)));
         let mut background = JoinSet::new();
         background.spawn(sweep_forever(Arc::clone(&kit), Arc::clone(&clock), config.audit_retention));
-        background.spawn(seal_forever(Arc::clone(&kit), Arc::clone(&clock)));
+        let sealer = Arc::new(flow::audit::Sealer::new(&own_call(clock.as_ref())));
+        background.spawn(seal_forever(Arc::clone(&kit), Arc::clone(&clock), Arc::clone(&sealer)));
         background.spawn(follow_settings(Arc::clone(&kit)));
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });
-        Ok(Self { grpc, http, health, kit, clock, stop, servers, quiet, stop_delivery, delivery, background })
+        Ok(Self { grpc, http, health, kit, clock, stop, servers, quiet, stop_delivery, delivery, background, sealer })
     }
 
     /// Where gRPC is served.
@@ -188,6 +190,11 @@ impl App {
         let end = self.clock.now().plus(Duration::from_secs(60));
         if let Err(fault) = in_time(CLOSE, flow::record_refusals(&self.kit, end)).await {
             tracing::warn!(?fault, "the counts of callers who were told to wait are lost");
+        }
+        let call = own_call(self.clock.as_ref());
+        let sealing = flow::audit::seal_audit(&self.kit, &self.sealer, &call, SystemClock.now());
+        if let Err(fault) = in_time(CLOSE, sealing).await {
+            tracing::warn!(?fault, "the last records of the audit log are sealed by the next start");
         }
         let Ok(closed) = timeout(CLOSE, self.kit.store.clone().close()).await else {
             tracing::warn!("the database does not answer; its connections are left to it");
@@ -254,18 +261,20 @@ async fn in_time<T>(patience: Duration, work: impl Future<Output = Result<T, Err
     timeout(patience, work).await.unwrap_or_else(late)
 }
 
+/// A call that nobody has made.
+fn own_call(clock: &dyn Clock) -> Call {
+    Call { now: clock.now(), origin: Origin::command_line() }
+}
+
 /// Seals the audit log again and again: a record is sealed within two seconds.
-async fn seal_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>) {
-    let call = || Call { now: clock.now(), origin: Origin::command_line() };
-    let sealer = flow::audit::Sealer::new(&call());
+async fn seal_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, sealer: Arc<flow::audit::Sealer>) {
     let mut interval = interval(SEAL_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        // By the machine's clock: a lease is for processes, and ends whatever a test does with the time.
-        let call = Call { now: SystemClock.now(), ..call() };
-        if let Err(fault) = in_time(ROUND, flow::audit::seal_audit(&kit, &sealer, &call)).await {
-            tracing::warn!(?fault, "the audit log is not sealed yet; the next round goes on");
+        let (call, machine) = (own_call(clock.as_ref()), SystemClock.now());
+        if let Err(fault) = in_time(ROUND, flow::audit::seal_audit(&kit, &sealer, &call, machine)).await {
+            tracing::error!(?fault, "the audit log is not sealed");
         }
     }
 }
@@ -281,7 +290,7 @@ async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, retention: Option<D
             tracing::warn!(?fault, "the counts of callers who were told to wait are not written yet");
         }
         if let Some(retention) = retention {
-            let call = Call { now: clock.now(), origin: Origin::command_line() };
+            let call = own_call(clock.as_ref());
             if let Err(fault) = in_time(ROUND, flow::audit::retire_audit(&kit, retention, &call)).await {
                 tracing::warn!(?fault, "old records of the audit log are not dropped yet; the next round goes on");
             }

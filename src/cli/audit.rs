@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ const BATCH: u64 = 1000;
 pub(super) enum Action {
     /// Goes through the whole log, and names what was altered, removed or moved; exit status 0 when nothing was
     Verify {
-        /// The log must reach at least to this place, as an earlier verification has told it ("POSITION" or "POSITION:HASH")
+        /// What an earlier verification has told as the end ("POSITION:HASH"): the log must hold it still
         #[arg(long, value_name = "HEAD")]
         head: Option<String>,
     },
@@ -44,7 +44,7 @@ pub(super) async fn run(config: &Config, action: &Action) -> anyhow::Result<()> 
     let done = match action {
         Action::Verify { head } => {
             let keys = SigningKeys::from_ring(&ring)?;
-            let verdict = audit::verify_audit(&store, &keys).await.map_err(Error::into_anyhow)?;
+            let verdict = audit::verify_audit(&store, &ring, &keys).await.map_err(Error::into_anyhow)?;
             let known = match head {
                 Some(head) => known_head(&store, head, &verdict).await?,
                 None => None,
@@ -57,30 +57,45 @@ pub(super) async fn run(config: &Config, action: &Action) -> anyhow::Result<()> 
     done
 }
 
-/// What is wrong with a head that was told before; None = nothing.
+/// What is wrong with an end that was told before; None = nothing.
 async fn known_head(store: &crate::store::Store, head: &str, verdict: &Verdict) -> anyhow::Result<Option<String>> {
-    let (position, hash) = head.split_once(':').map_or((head, None), |(position, hash)| (position, Some(hash)));
-    let position: i64 = position.parse().map_err(|_| anyhow::anyhow!("--head: must be POSITION or POSITION:HASH"))?;
+    let parsed = head.split_once(':').and_then(|(position, hash)| Some((position.parse::<i64>().ok()?, hash)));
+    let (position, hash) = parsed.filter(|(position, _)| *position >= 0).context("--head: must be POSITION:HASH")?;
+    let hash = hash.to_ascii_lowercase();
     if verdict.end < position {
         return Ok(Some(format!("The log ends at {}, and was longer: it reached to {position}.", verdict.end)));
     }
-    let Some(hash) = hash else {
-        return Ok(None);
+    let (anchor, _) = store.audit_chain().await.map_err(Error::into_anyhow)?;
+    ensure!(
+        position >= anchor.position,
+        "--head: the log begins after {} since older records were dropped; {position} cannot be compared any more",
+        anchor.position
+    );
+    let found = if position == anchor.position {
+        anchor.hash.to_vec()
+    } else {
+        let records = store.audit_seals_after(position - 1, 1).await.map_err(Error::into_anyhow)?;
+        let at = records.into_iter().find(|(_, seal)| seal.position == Some(position));
+        at.and_then(|(_, seal)| seal.link).unwrap_or_default()
     };
-    let found = store.audit_seals_after(position - 1, 1).await.map_err(Error::into_anyhow)?;
-    let link =
-        found.first().filter(|(_, seal)| seal.position == Some(position)).and_then(|(_, seal)| seal.link.clone());
-    let link = link.unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    Ok((link != hash).then(|| format!("At {position} the log is not what it was: {link}, and was {hash}.")))
+    let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((found != hash).then(|| format!("At {position} the log is not what it was: {found}, and was {hash}.")))
 }
 
 fn tell(verdict: &Verdict, known: Option<String>) -> anyhow::Result<()> {
-    let Verdict { sealed, unsealed, old, end, end_hash, findings } = verdict;
+    let Verdict { sealed, unsealed, old, late, late_time, end, end_hash, findings } = verdict;
     say(&format!("Sealed:   {sealed} records, to {end}:{end_hash}"))?;
     say(&format!("Tail:     {unsealed} records, not sealed yet"))?;
     if *old > 0 {
         say(&format!(
             "Old:      {old} records of a release that did not authenticate them: the chain alone holds them"
+        ))?;
+    }
+    if let Some(time) = late_time {
+        say(&format!(
+            "NOTE:     {late} records were sealed more than a minute after they happened, the first of them at {}: the service was down \
+             before that, or somebody has set the chain back",
+            rfc3339(*time)
         ))?;
     }
     for finding in findings {
@@ -90,7 +105,7 @@ fn tell(verdict: &Verdict, known: Option<String>) -> anyhow::Result<()> {
         say(&format!("PROBLEM:  {problem}"))?;
     }
     ensure!(findings.is_empty() && known.is_none(), "the audit log is not what it was");
-    say("Nothing was altered, removed or moved.")
+    say("What was sealed is what it was.")
 }
 
 fn words(finding: &Finding) -> String {
@@ -112,6 +127,9 @@ fn words(finding: &Finding) -> String {
                 "The record {id} at {position} is not the one that was sealed there: it was moved, or one before it was."
             )
         }
+        Finding::Outside { position } => {
+            format!("There is a record at {position}, where the log does not reach: it was put there by somebody else.")
+        }
         Finding::Unsigned { position } => {
             format!("The end at {position} is not signed by a key of this ring: it was set by somebody else.")
         }
@@ -128,11 +146,11 @@ async fn export(store: &crate::store::Store, after: i64) -> anyhow::Result<()> {
     let mut position = after;
     loop {
         let any = AuditFilter::default();
-        let records = audit::records_after(store, &any, position, BATCH).await.map_err(Error::into_anyhow)?;
-        let Some((last, _)) = records.last() else {
+        let (records, seen) = audit::records_after(store, &any, position, BATCH).await.map_err(Error::into_anyhow)?;
+        if records.is_empty() {
             return Ok(());
-        };
-        position = *last;
+        }
+        position = seen;
         let lines: Vec<_> = records.iter().map(|(position, record)| line(*position, record).to_string()).collect();
         say(&lines.join("\n"))?;
     }

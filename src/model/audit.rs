@@ -51,6 +51,8 @@ pub struct Seal {
     pub position: Option<i64>,
     /// The link of the chain that it is; None = it is none yet.
     pub link: Option<Vec<u8>>,
+    /// When it was given its place.
+    pub seal_time: Option<Timestamp>,
 }
 
 /// A place in the chain, and the link there.
@@ -60,6 +62,8 @@ pub struct ChainPoint {
     pub position: i64,
     /// The link.
     pub hash: [u8; 32],
+    /// Whether a record before it was authenticated: then all that follow must be. (Said of the place that the log begins after.)
+    pub is_authenticated: bool,
     /// The key that it is signed by; empty = it is the beginning.
     pub key_id: String,
     /// The signature.

@@ -2,12 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
+};
+use uuid::Uuid;
 
 use super::{Store, Tx, entity::audit_event, outage};
 use crate::{
     clock::Timestamp,
-    error::Error,
+    error::{Contention, Error, Outage},
     model::{AuditEventId, AuditRecord, Event, Seal, SessionId, UserId},
     seal::KeyRing,
 };
@@ -37,26 +41,47 @@ impl Store {
         position: Option<i64>,
         count: u64,
     ) -> Result<Vec<(i64, AuditRecord)>, Error> {
-        let mut which = condition(filter).add(audit_event::Column::Position.is_not_null());
-        if let Some(position) = position {
-            which = which.add(audit_event::Column::Position.lt(position));
-        }
+        // What lies outside the chain was put there by somebody else: verifying tells, and nobody is shown it.
+        let (anchor, end) = self.audit_chain().await?;
+        let before = position.unwrap_or(i64::MAX).min(end.position.saturating_add(1));
+        let which = condition(filter)
+            .add(audit_event::Column::Position.gt(anchor.position))
+            .add(audit_event::Column::Position.lt(before));
         let found = audit_event::Entity::find().filter(which).order_by_desc(audit_event::Column::Position);
         let rows = found.limit(count).all(&self.reader).await.map_err(outage)?;
         Ok(rows.into_iter().filter_map(sealed).collect())
     }
 
-    /// At most `count` sealed records in the order of the chain, from the one after a position on.
+    /// At most `count` sealed records in the order of the chain, from the one after a position on; and how far the log was looked
+    /// through for them.
     pub async fn audit_records_after(
         &self,
         filter: &AuditFilter,
         position: i64,
         count: u64,
-    ) -> Result<Vec<(i64, AuditRecord)>, Error> {
-        let which = condition(filter).add(audit_event::Column::Position.gt(position));
+    ) -> Result<(Vec<(i64, AuditRecord)>, i64), Error> {
+        let (anchor, end) = self.audit_chain().await?;
+        let from = position.max(anchor.position);
+        if from >= end.position {
+            return Ok((Vec::new(), from));
+        }
+        let which = condition(filter)
+            .add(audit_event::Column::Position.gt(from))
+            .add(audit_event::Column::Position.lte(end.position));
         let found = audit_event::Entity::find().filter(which).order_by_asc(audit_event::Column::Position);
         let rows = found.limit(count).all(&self.reader).await.map_err(outage)?;
-        Ok(rows.into_iter().filter_map(sealed).collect())
+        let records: Vec<_> = rows.into_iter().filter_map(sealed).collect();
+        let is_full = u64::try_from(records.len()).is_ok_and(|found| found >= count);
+        let seen = records.last().filter(|_| is_full).map_or(end.position, |(position, _)| *position);
+        Ok((records, seen))
+    }
+
+    /// Places outside the chain that records have, at most a few.
+    pub async fn audit_places_outside(&self, end: i64) -> Result<Vec<i64>, Error> {
+        let outside =
+            Condition::any().add(audit_event::Column::Position.lte(0)).add(audit_event::Column::Position.gt(end));
+        let found = audit_event::Entity::find().filter(outside).select_only().column(audit_event::Column::Position);
+        found.limit(10).into_tuple().all(&self.reader).await.map_err(outage)
     }
 
     /// At most `count` sealed records after a position, with what seals them, in the order of the chain.
@@ -64,8 +89,7 @@ impl Store {
         let found = audit_event::Entity::find().filter(audit_event::Column::Position.gt(position));
         // Two at one position come in some order, and both come.
         let found = found.order_by_asc(audit_event::Column::Position).order_by_asc(audit_event::Column::Id);
-        let rows = found.limit(count).all(&self.reader).await.map_err(outage)?;
-        rows.into_iter().map(|row| Ok((record(row.clone()), seal(&self.ring, &row)?))).collect()
+        read_all(&self.reader, &self.ring, found.limit(count)).await
     }
 
     /// At most `count` records that are not sealed yet, after an id, with what is to seal them.
@@ -78,8 +102,7 @@ impl Store {
         if let Some(after) = after {
             found = found.filter(audit_event::Column::Id.gt(after.uuid()));
         }
-        let rows = found.order_by_asc(audit_event::Column::Id).limit(count).all(&self.reader).await.map_err(outage)?;
-        rows.into_iter().map(|row| Ok((record(row.clone()), seal(&self.ring, &row)?))).collect()
+        read_all(&self.reader, &self.ring, found.order_by_asc(audit_event::Column::Id).limit(count)).await
     }
 }
 
@@ -105,6 +128,7 @@ impl Tx {
             mac: None,
             position: None,
             chain_hash: None,
+            seal_time: None,
         };
         row.mac = Some(expected_mac(&self.ring, &row)?.to_vec());
         let row = audit_event::ActiveModel {
@@ -159,12 +183,70 @@ fn expected_mac(ring: &KeyRing, row: &audit_event::Model) -> Result<[u8; 32], Er
     Ok(ring.index("audit row v1", &bytes)?)
 }
 
-pub(super) fn seal(ring: &KeyRing, row: &audit_event::Model) -> Result<Seal, Error> {
+/// Records with what seals them. One that cannot be read any more must not stop the rest: it is read as one that was altered.
+pub(super) async fn read_all(
+    connection: &impl ConnectionTrait,
+    ring: &KeyRing,
+    query: Select<audit_event::Entity>,
+) -> Result<Vec<(AuditRecord, Seal)>, Error> {
+    let fault = match query.clone().all(connection).await {
+        Ok(rows) => return rows.into_iter().map(|row| Ok((record(row.clone()), seal(ring, &row)?))).collect(),
+        Err(fault) => outage(fault),
+    };
+    if matches!(&fault, Error::Broken(fault) if fault.is::<Outage>() || fault.is::<Contention>()) {
+        return Err(fault);
+    }
+    let places: Vec<(Uuid, Option<i64>)> = query
+        .select_only()
+        .columns([audit_event::Column::Id, audit_event::Column::Position])
+        .into_tuple()
+        .all(connection)
+        .await
+        .map_err(outage)?;
+    let mut all = Vec::new();
+    for (id, position) in places {
+        all.push(match audit_event::Entity::find_by_id(id).one(connection).await {
+            Ok(Some(row)) => (record(row.clone()), seal(ring, &row)?),
+            Ok(None) => continue,
+            Err(_) => damaged(id, position),
+        });
+    }
+    Ok(all)
+}
+
+fn damaged(id: Uuid, position: Option<i64>) -> (AuditRecord, Seal) {
+    let row = audit_event::Model {
+        id,
+        create_time: 0,
+        kind: "damaged".to_owned(),
+        reason: None,
+        subject_id: None,
+        identifier_hash: None,
+        session_id: None,
+        method: None,
+        count: None,
+        source: String::new(),
+        user_agent: Vec::new(),
+        request_id: String::new(),
+        admin_id: None,
+        note: None,
+        trace_id: None,
+        mac: None,
+        position,
+        chain_hash: None,
+        seal_time: None,
+    };
+    let seal = Seal { expected: [0; 32], mac: Some(Vec::new()), position, link: None, seal_time: None };
+    (record(row), seal)
+}
+
+fn seal(ring: &KeyRing, row: &audit_event::Model) -> Result<Seal, Error> {
     Ok(Seal {
         expected: expected_mac(ring, row)?,
         mac: row.mac.clone(),
         position: row.position,
         link: row.chain_hash.clone(),
+        seal_time: row.seal_time.map(Timestamp::from_millis),
     })
 }
 

@@ -1,5 +1,7 @@
 //! The chain of the audit log: which record comes at which place, and where the chain ends. One process at a time makes it longer.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -8,7 +10,7 @@ use sea_orm::{
 
 use super::{
     Store, Tx,
-    audit::seal,
+    audit::read_all,
     entity::{audit_chain, audit_event},
     outage,
 };
@@ -20,6 +22,8 @@ use crate::{
 };
 
 const ROW: i16 = 1;
+/// Clocks of replicas are no further apart.
+const LEASE_SKEW: Duration = Duration::from_secs(10);
 
 /// A record's place in the chain.
 pub struct Link {
@@ -29,6 +33,8 @@ pub struct Link {
     pub position: i64,
     /// The link that it is there.
     pub hash: [u8; 32],
+    /// When it was given its place.
+    pub time: Timestamp,
 }
 
 impl Store {
@@ -86,18 +92,12 @@ impl Store {
 }
 
 impl Tx {
-    /// The link at a place; None = there is no record.
-    pub async fn audit_link(&self, position: i64) -> Result<Option<[u8; 32]>, Error> {
-        let row = audit_event::Entity::find().filter(audit_event::Column::Position.eq(position));
-        let row = row.one(&self.inner).await.map_err(outage)?;
-        Ok(row.and_then(|row| row.chain_hash).and_then(|hash| hash.try_into().ok()))
-    }
-
     /// Lets the log begin after a later place; Stale when it does not begin where it did.
     pub async fn save_audit_anchor(&self, before: i64, anchor: &ChainPoint) -> Result<Swap, Error> {
         let done = audit_chain::Entity::update_many()
             .col_expr(audit_chain::Column::AnchorPosition, Expr::val(anchor.position))
             .col_expr(audit_chain::Column::AnchorHash, Expr::val(anchor.hash.to_vec()))
+            .col_expr(audit_chain::Column::AnchorAuthenticated, Expr::val(anchor.is_authenticated))
             .col_expr(audit_chain::Column::AnchorKeyId, Expr::val(anchor.key_id.as_str()))
             .col_expr(audit_chain::Column::AnchorSignature, Expr::val(anchor.signature.clone()))
             .filter(audit_chain::Column::Id.eq(ROW))
@@ -117,7 +117,9 @@ impl Tx {
     ) -> Result<Option<ChainPoint>, Error> {
         let mine_or_over = Condition::any()
             .add(audit_chain::Column::LeaseHolder.eq(holder))
-            .add(audit_chain::Column::LeaseEndTime.lte(now.millis()));
+            .add(audit_chain::Column::LeaseEndTime.lte(now.millis()))
+            // Of a clock that was far ahead, or of somebody who wants that nobody seals. (Safe it is by the lock of this row alone.)
+            .add(audit_chain::Column::LeaseEndTime.gt(until.plus(LEASE_SKEW).millis()));
         let done = audit_chain::Entity::update_many()
             .col_expr(audit_chain::Column::LeaseHolder, Expr::val(holder))
             .col_expr(audit_chain::Column::LeaseEndTime, Expr::val(until.millis()))
@@ -135,19 +137,18 @@ impl Tx {
 
     /// At most `count` records that are not sealed, in the order in which they happened.
     pub async fn unsealed_audit_records(&self, count: u64) -> Result<Vec<(AuditEventId, Seal)>, Error> {
-        let rows = audit_event::Entity::find()
+        let unsealed = audit_event::Entity::find()
             .filter(audit_event::Column::Position.is_null())
             .order_by_asc(audit_event::Column::Id)
-            .limit(count)
-            .all(&self.inner)
-            .await
-            .map_err(outage)?;
-        rows.into_iter().map(|row| Ok((AuditEventId::from_uuid(row.id), seal(&self.ring, &row)?))).collect()
+            .limit(count);
+        let records = read_all(&self.inner, &self.ring, unsealed).await?;
+        Ok(records.into_iter().map(|(record, seal)| (record.id, seal)).collect())
     }
 
     /// Gives records their places.
     pub async fn save_links(&self, links: &[Link]) -> Result<(), Error> {
         let (mut positions, mut hashes) = (CaseStatement::new(), CaseStatement::new());
+        let time = links.first().map_or(0, |link| link.time.millis());
         for link in links {
             let is_it = || Expr::col(audit_event::Column::Id).eq(link.id.uuid());
             positions = positions.case(is_it(), Expr::val(link.position));
@@ -156,6 +157,7 @@ impl Tx {
         let done = audit_event::Entity::update_many()
             .col_expr(audit_event::Column::Position, positions.into())
             .col_expr(audit_event::Column::ChainHash, hashes.into())
+            .col_expr(audit_event::Column::SealTime, Expr::val(time))
             .filter(audit_event::Column::Id.is_in(links.iter().map(|link| link.id.uuid())))
             .filter(audit_event::Column::Position.is_null())
             .exec(&self.inner)
@@ -188,10 +190,16 @@ fn points(row: audit_chain::Model) -> Result<(ChainPoint, ChainPoint), Error> {
     let anchor = ChainPoint {
         position: row.anchor_position,
         hash: hash(row.anchor_hash)?,
+        is_authenticated: row.anchor_authenticated,
         key_id: row.anchor_key_id,
         signature: row.anchor_signature,
     };
-    let end =
-        ChainPoint { position: row.position, hash: hash(row.hash)?, key_id: row.key_id, signature: row.signature };
+    let end = ChainPoint {
+        position: row.position,
+        hash: hash(row.hash)?,
+        is_authenticated: false,
+        key_id: row.key_id,
+        signature: row.signature,
+    };
     Ok((anchor, end))
 }

@@ -21,7 +21,7 @@ async fn record(bench: &Bench, count: usize, age: Duration) {
 }
 
 async fn verify(bench: &Bench) -> Verdict {
-    verify_audit(&bench.kit.store, bench.kit.access.keys()).await.unwrap()
+    verify_audit(&bench.kit.store, &bench.kit.ring, bench.kit.access.keys()).await.unwrap()
 }
 
 #[tokio::test]
@@ -30,15 +30,23 @@ async fn whole_ranges_go_when_all_of_them_is_old_and_the_rest_is_verified_as_bef
     let sealer = Sealer::new(&call(NOW));
     for (count, age) in [(1500, DAY * 3), (700, DAY * 2), (300, Duration::ZERO)] {
         record(&bench, count, age).await;
-        while seal_audit(&bench.kit, &sealer, &call(NOW)).await.unwrap() > 0 {}
+        while seal_audit(&bench.kit, &sealer, &call(NOW), NOW).await.unwrap() > 0 {}
     }
     let all = verify(&bench).await;
     assert_eq!((all.sealed, all.findings.len()), (2500, 0));
+    // Whoever makes a record older has nothing dropped by that.
+    bench.execute("UPDATE audit_events SET create_time = 0 WHERE position = 2400").await;
+    bench.execute("UPDATE audit_events SET create_time = create_time + 1 WHERE position = 900").await;
+    retire_audit(&bench.kit, DAY, &call(NOW)).await.unwrap();
+    assert_eq!(bench.count("SELECT COUNT(*) AS n FROM audit_events").await, 2500);
+    bench.execute("UPDATE audit_events SET create_time = create_time - 1 WHERE position = 900").await;
     for _ in 0..2 {
         retire_audit(&bench.kit, DAY, &call(NOW)).await.unwrap();
         let count = bench.count("SELECT COUNT(*) AS n FROM audit_events WHERE position IS NOT NULL").await;
         assert_eq!(count, 500, "2200 are old, and of them 2000 are whole ranges");
     }
+    let young = NOW.millis();
+    bench.execute(&format!("UPDATE audit_events SET create_time = {young} WHERE position = 2400")).await;
     let rest = verify(&bench).await;
     assert_eq!((rest.sealed, rest.unsealed, rest.end), (500, 1, 2500), "and that they went is recorded, once");
     assert!(rest.findings.is_empty(), "{:?}", rest.findings);

@@ -29,7 +29,7 @@ async fn sealed(world: &World) {
 
 async fn verify(world: &World) -> Verdict {
     let (store, ring) = open_store(&world.config, Schema::AsConfigured, world.clock.now()).await.unwrap();
-    let verdict = verify_audit(&store, &SigningKeys::from_ring(&ring).unwrap()).await.unwrap();
+    let verdict = verify_audit(&store, &ring, &SigningKeys::from_ring(&ring).unwrap()).await.unwrap();
     store.close().await.unwrap();
     verdict
 }
@@ -81,7 +81,7 @@ async fn a_record_that_is_altered_is_named_in_whatever_it_was() {
         let is_named = |finding: &Finding| match finding {
             Finding::Altered { position, .. } | Finding::Unauthenticated { position, .. } => *position == Some(at),
             Finding::Replaced { position, .. } => *position == at,
-            Finding::Missing { .. } | Finding::Unsigned { .. } | Finding::End { .. } => false,
+            Finding::Missing { .. } | Finding::Unsigned { .. } | Finding::Outside { .. } | Finding::End { .. } => false,
         };
         assert!(found.iter().all(is_named), "{change}: {found:?}");
     }
@@ -231,6 +231,72 @@ async fn it_is_followed_from_now_on_and_no_longer_than_the_session_lives() {
         }
     };
     assert_eq!(reason(ended), "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn nobody_can_have_the_service_sign_what_they_have_made_of_the_chain() {
+    // The end is set where somebody wants it: it is not gone on from, and stays unsigned.
+    let world = world().await;
+    let end = verify(&world).await.end;
+    world.execute(&format!("DELETE FROM audit_events WHERE position > {}", end - 1)).await;
+    world.execute(&format!("UPDATE audit_chain SET position = {}", end - 1)).await;
+    world.local_auth(ALICE, "wrong password 2").await.unwrap_err();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(
+        world.count("SELECT COUNT(*) AS n FROM audit_events WHERE position IS NULL").await > 0,
+        "nothing is sealed"
+    );
+    assert!(findings(&world).await.contains(&Finding::Unsigned { position: end - 1 }));
+}
+
+#[tokio::test]
+async fn a_chain_that_is_set_back_to_its_beginning_is_not_sealed_anew() {
+    let world = world().await;
+    world.execute("DELETE FROM audit_events WHERE position = 2").await;
+    world.execute("UPDATE audit_events SET position = NULL, chain_hash = NULL, seal_time = NULL").await;
+    let nothing = if Stack::chosen() == Stack::Postgres { "'\\x'" } else { "x''" };
+    let zeros = if Stack::chosen() == Stack::Postgres {
+        format!("'\\x{}'", "00".repeat(32))
+    } else {
+        format!("x'{}'", "00".repeat(32))
+    };
+    let back = format!("UPDATE audit_chain SET position = 0, hash = {zeros}, key_id = '', signature = {nothing}");
+    world.execute(&back).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let unsealed = world.count("SELECT COUNT(*) AS n FROM audit_events WHERE position IS NULL").await;
+    assert!(unsealed > 5, "this process has seen a longer one");
+    // A process that has not seals it, late, and verifying says so.
+    world.advance(120);
+    let world = world.restarted().await;
+    sealed(&world).await;
+    let verdict = verify(&world).await;
+    assert!(verdict.late > 5 && verdict.late_time.is_some(), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn a_record_where_the_log_does_not_reach_is_found_and_shown_to_nobody() {
+    let world = world().await;
+    let (_, admin) = world.enrol(ADMIN).await;
+    sealed(&world).await;
+    let far = "UPDATE audit_events SET position = 1000000000 WHERE position = 1";
+    world.execute(far).await;
+    let found = findings(&world).await;
+    assert!(found.contains(&Finding::Outside { position: 1_000_000_000 }), "{found:?}");
+    assert!(found.contains(&Finding::Missing { from: 1, to: 1 }), "{found:?}");
+    let listed = list(&world, &admin, pb::ListAuditEventsRequest::default()).await.audit_events;
+    assert!(listed.iter().all(|event| event.position < 1000));
+    let mut stream = follow(&world, &admin, "").await.unwrap();
+    world.local_auth(ALICE, "wrong password 2").await.unwrap_err();
+    assert!(next(&mut stream).await.unwrap().unwrap().audit_event.unwrap().position < 1000);
+}
+
+#[tokio::test]
+async fn a_lease_without_end_holds_nobody_up() {
+    let world = world().await;
+    world.execute("UPDATE audit_chain SET lease_holder = 'somebody', lease_end_time = 9000000000000000").await;
+    world.local_auth(ALICE, "wrong password 2").await.unwrap_err();
+    sealed(&world).await;
+    assert!(findings(&world).await.is_empty());
 }
 
 /// Makes the database refuse every new record.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::verify::may_be_dropped;
 use crate::{
     audit,
     error::Error,
@@ -12,15 +13,34 @@ use crate::{
 
 /// Records in a range.
 const RANGE: i64 = 1000;
+/// Ranges that are dropped at once.
+const RANGES: i64 = 10;
 
-/// Drops the ranges in which every record is older than that.
+/// Drops the ranges in which every record is older than that. Nothing is dropped that does not fit: what cannot be verified any more
+/// could never be found.
 pub async fn retire_audit(kit: &Kit, retention: Duration, call: &Call) -> Result<(), Error> {
+    let cutoff = call.now.minus(retention);
     let (anchor, end) = kit.store.audit_chain().await?;
-    let kept = kit.store.first_audit_position_since(call.now.minus(retention)).await?;
-    let last_old = kept.map_or(end.position, |kept| kept - 1);
-    let to = last_old - last_old.rem_euclid(RANGE);
+    let kept = kit.store.first_audit_position_since(cutoff).await?;
+    let last_old = kept.map_or(end.position, |kept| kept - 1).min(end.position);
+    let to = (last_old - last_old.rem_euclid(RANGE)).min(anchor.position.saturating_add(RANGE * RANGES));
     if to > anchor.position {
-        again(|| begin_after(kit, &anchor, to, call)).await?;
+        let keys = kit.access.keys();
+        let is_ours = |point: &ChainPoint, message: &[u8]| {
+            audit::is_beginning(point) || keys.has_signed(&point.key_id, message, &point.signature)
+        };
+        let begin = match is_ours(&anchor, &audit::anchor(&anchor)) && is_ours(&end, &audit::head(&end)) {
+            true => may_be_dropped(&kit.store, &kit.ring, &anchor, to, cutoff).await?,
+            false => None,
+        };
+        let Some((hash, is_authenticated)) = begin else {
+            tracing::error!(
+                "the audit log is not what it was; nothing of it is dropped; remedy: countersign audit verify"
+            );
+            return Ok(());
+        };
+        let new = ChainPoint { position: to, hash, is_authenticated, key_id: String::new(), signature: Vec::new() };
+        again(|| begin_after(kit, &anchor, new.clone(), call)).await?;
     }
     // What was to go and did not, because a replica died, goes now.
     let (anchor, _) = kit.store.audit_chain().await?;
@@ -28,19 +48,13 @@ pub async fn retire_audit(kit: &Kit, retention: Duration, call: &Call) -> Result
     Ok(())
 }
 
-async fn begin_after(kit: &Kit, anchor: &ChainPoint, position: i64, call: &Call) -> Result<(), Error> {
+async fn begin_after(kit: &Kit, anchor: &ChainPoint, mut new: ChainPoint, call: &Call) -> Result<(), Error> {
     let tx = kit.store.begin().await?;
-    let Some(hash) = tx.audit_link(position).await? else {
-        // Somebody has removed it: verifying tells, and nothing more is dropped.
-        tracing::error!(position, "a record of the audit log is not there: verify it (audit verify)");
-        return tx.roll_back().await;
-    };
-    let (key_id, signature) = kit.access.keys().sign(&audit::anchor(position, &hash))?;
-    let new = ChainPoint { position, hash, key_id, signature };
+    (new.key_id, new.signature) = kit.access.keys().sign(&audit::anchor(&new))?;
     if tx.save_audit_anchor(anchor.position, &new).await? == Swap::Stale {
         return tx.roll_back().await;
     }
-    let count = Some(position - anchor.position);
+    let count = Some(new.position - anchor.position);
     let event = Event { count, ..Event::about_nobody(EventKind::AuditRetired, &call.origin) };
     tx.record(&event, call.now).await?;
     tx.commit().await

@@ -1,15 +1,21 @@
 //! Goes through the audit log from where it begins to its end, and names what does not fit.
 
+use std::time::Duration;
+
+use super::seal::hex;
 use crate::{
     audit,
     clock::Timestamp,
     error::Error,
     model::{AuditRecord, ChainPoint, Seal},
+    seal::KeyRing,
     store::Store,
     token::keys::SigningKeys,
 };
 
 const BATCH: u64 = 1000;
+/// A record is sealed sooner, as long as the service runs.
+const LATE: Duration = Duration::from_secs(60);
 /// More findings tell nothing more.
 const FINDINGS: usize = 100;
 
@@ -51,6 +57,11 @@ pub enum Finding {
         /// The place.
         position: i64,
     },
+    /// There are records at places where the log does not reach.
+    Outside {
+        /// The place of one of them.
+        position: i64,
+    },
     /// The chain ends at another place than is signed.
     End {
         /// The place that is signed.
@@ -69,6 +80,10 @@ pub struct Verdict {
     pub unsealed: u64,
     /// How many are of a release that did not authenticate them.
     pub old: u64,
+    /// How many were sealed more than a minute after they happened: the service was down then, or the chain was set back.
+    pub late: u64,
+    /// When the first of those was sealed.
+    pub late_time: Option<Timestamp>,
     /// Where the chain ends, as it is signed.
     pub end: i64,
     /// The link there, in hexadecimal digits.
@@ -78,43 +93,49 @@ pub struct Verdict {
 }
 
 /// Verifies the whole log.
-pub async fn verify_audit(store: &Store, keys: &SigningKeys) -> Result<Verdict, Error> {
-    let (anchor, end) = store.audit_chain().await?;
-    let mut walk = Walk::from(&anchor);
-    let signed =
-        [(&anchor, audit::anchor(anchor.position, &anchor.hash)), (&end, audit::head(end.position, &end.hash))];
-    for (point, message) in signed {
-        let is_beginning = point.position == 0 && point.hash == audit::BEGINNING;
-        if !is_beginning && !keys.has_signed(&point.key_id, &message, &point.signature) {
-            walk.find(Finding::Unsigned { position: point.position });
+pub async fn verify_audit(store: &Store, ring: &KeyRing, keys: &SigningKeys) -> Result<Verdict, Error> {
+    for _ in 0..3 {
+        let (anchor, end) = store.audit_chain().await?;
+        let mut walk = Walk::from(&anchor);
+        for (point, message) in [(&anchor, audit::anchor(&anchor)), (&end, audit::head(&end))] {
+            if !audit::is_beginning(point) && !keys.has_signed(&point.key_id, &message, &point.signature) {
+                walk.find(Finding::Unsigned { position: point.position });
+            }
         }
-    }
-    loop {
-        // What is sealed meanwhile comes after the end that was read, and is for the next time.
-        let records = store.audit_seals_after(walk.position, BATCH).await?;
-        let records: Vec<_> = records.into_iter().filter(|(_, seal)| seal.position <= Some(end.position)).collect();
-        if records.is_empty() {
-            break;
+        walk.go(store, ring, end.position).await?;
+        if walk.position != end.position {
+            walk.find(Finding::End { signed: end.position, found: walk.position });
+        } else if walk.hash != end.hash {
+            walk.find(Finding::Replaced { position: end.position, id: String::new() });
         }
-        records.iter().for_each(|(record, seal)| walk.step(record, seal));
+        walk.look_at_tail(store).await?;
+        let (anchor_now, end_now) = store.audit_chain().await?;
+        // What was dropped meanwhile is no finding.
+        if anchor_now.position != anchor.position {
+            continue;
+        }
+        for position in store.audit_places_outside(end_now.position).await? {
+            walk.find(Finding::Outside { position });
+        }
+        return Ok(Verdict { end: end.position, end_hash: hex(&end.hash), ..walk.verdict });
     }
-    if walk.position != end.position {
-        walk.find(Finding::End { signed: end.position, found: walk.position });
-    } else if walk.hash != end.hash {
-        walk.find(Finding::Replaced { position: end.position, id: String::new() });
-    }
-    let mut after = None;
-    loop {
-        let records = store.unsealed_audit_records(after, BATCH).await?;
-        let Some((last, _)) = records.last() else {
-            break;
-        };
-        after = Some(last.id);
-        records.iter().for_each(|(record, seal)| walk.look(record, seal));
-        walk.verdict.unsealed += records.len() as u64;
-    }
-    let hex = |hash: &[u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Verdict { end: end.position, end_hash: hex(&end.hash), ..walk.verdict })
+    Err(anyhow::anyhow!("records are being dropped; verify again").into())
+}
+
+/// Whether everything after the place that the log begins after, up to another, is as it was and older than that; answers the link
+/// there, and whether records are authenticated by then. None = something does not fit.
+pub(super) async fn may_be_dropped(
+    store: &Store,
+    ring: &KeyRing,
+    anchor: &ChainPoint,
+    to: i64,
+    cutoff: Timestamp,
+) -> Result<Option<([u8; 32], bool)>, Error> {
+    let mut walk = Walk::from(anchor);
+    walk.go(store, ring, to).await?;
+    let is_whole = walk.verdict.findings.is_empty() && walk.position == to;
+    let is_old = walk.newest.is_none_or(|newest| newest < cutoff);
+    Ok((is_whole && is_old).then_some((walk.hash, walk.is_authenticated)))
 }
 
 /// Where a walk along the chain is.
@@ -122,13 +143,42 @@ struct Walk {
     position: i64,
     hash: [u8; 32],
     is_authenticated: bool,
+    newest: Option<Timestamp>,
     verdict: Verdict,
 }
 
 impl Walk {
     fn from(anchor: &ChainPoint) -> Self {
-        let ChainPoint { position, hash, .. } = *anchor;
-        Self { position, hash, is_authenticated: false, verdict: Verdict::default() }
+        let ChainPoint { position, hash, is_authenticated, .. } = *anchor;
+        Self { position, hash, is_authenticated, newest: None, verdict: Verdict::default() }
+    }
+
+    /// Goes on to a place.
+    async fn go(&mut self, store: &Store, ring: &KeyRing, to: i64) -> Result<(), Error> {
+        loop {
+            let mut records = store.audit_seals_after(self.position, BATCH).await?;
+            // What is sealed meanwhile comes after the end that was read, and is for the next time.
+            records.retain(|(_, seal)| seal.position <= Some(to));
+            if records.is_empty() {
+                return Ok(());
+            }
+            for (record, seal) in &records {
+                self.step(ring, record, seal)?;
+            }
+        }
+    }
+
+    async fn look_at_tail(&mut self, store: &Store) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let records = store.unsealed_audit_records(after, BATCH).await?;
+            let Some((last, _)) = records.last() else {
+                return Ok(());
+            };
+            after = Some(last.id);
+            records.iter().for_each(|(record, seal)| self.look(record, seal));
+            self.verdict.unsealed += records.len() as u64;
+        }
     }
 
     fn find(&mut self, finding: Finding) {
@@ -137,15 +187,21 @@ impl Walk {
         }
     }
 
-    fn step(&mut self, record: &AuditRecord, seal: &Seal) {
+    fn step(&mut self, ring: &KeyRing, record: &AuditRecord, seal: &Seal) -> Result<(), Error> {
         let position = seal.position.unwrap_or_default();
         self.verdict.sealed += 1;
         if position > self.position + 1 {
             self.find(Finding::Missing { from: self.position + 1, to: position - 1 });
         }
         self.look(record, seal);
+        let time = seal.seal_time.unwrap_or(record.create_time);
+        if time.since(record.create_time) > LATE {
+            self.verdict.late += 1;
+            self.verdict.late_time = self.verdict.late_time.or(Some(time));
+        }
+        self.newest = self.newest.max(Some(record.create_time));
         let is_next = position == self.position + 1;
-        let expected = audit::link(&self.hash, position, seal);
+        let expected = audit::link(ring, &self.hash, position, time, seal)?;
         let link = seal.link.as_deref().and_then(|link| <[u8; 32]>::try_from(link).ok());
         // After a gap nobody knows what was before: the link is taken as it is.
         if position <= self.position || (is_next && link != Some(expected)) {
@@ -153,6 +209,7 @@ impl Walk {
         }
         self.position = self.position.max(position);
         self.hash = link.unwrap_or(expected);
+        Ok(())
     }
 
     /// Looks at a record by itself.

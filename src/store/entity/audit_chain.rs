@@ -13,6 +13,7 @@ pub struct Model {
     pub signature: Vec<u8>,
     pub anchor_position: i64,
     pub anchor_hash: Vec<u8>,
+    pub anchor_authenticated: bool,
     pub anchor_key_id: String,
     pub anchor_signature: Vec<u8>,
     pub lease_holder: String,

@@ -24,6 +24,7 @@ pub struct Model {
     pub mac: Option<Vec<u8>>,
     pub position: Option<i64>,
     pub chain_hash: Option<Vec<u8>>,
+    pub seal_time: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

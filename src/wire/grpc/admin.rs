@@ -6,7 +6,7 @@ mod users;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::{Request, Response, Status};
 
 use super::Admitted;
@@ -22,12 +22,13 @@ pub struct Admin {
     kit: Arc<Kit>,
     clock: Arc<dyn Clock>,
     stopped: watch::Receiver<bool>,
+    watchers: Arc<Semaphore>,
 }
 
 impl Admin {
     /// The service over a kit; what it streams ends when `stopped` is set.
     pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, stopped: watch::Receiver<bool>) -> Self {
-        Self { kit, clock, stopped }
+        Self { kit, clock, stopped, watchers: Arc::new(Semaphore::new(audit::WATCHERS)) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic::Status;
 
 use super::Admin;
@@ -24,9 +24,11 @@ use crate::{
 
 /// The log is looked at so often.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// And the session of whoever follows it after so many looks.
-const LOOKS: u32 = 4;
-const BATCH: u64 = 100;
+/// And the session of whoever follows it after so many looks, each at no more than so many records.
+const LOOKS: u32 = 2;
+const BATCH: u64 = 25;
+/// So many follow it at once, by one replica.
+pub const WATCHERS: usize = 64;
 
 /// Both calls have the same filters.
 macro_rules! filter {
@@ -68,10 +70,16 @@ impl Admin {
         let filter = filter!(&admitted.message);
         let position = match admitted.message.resume_token.as_str() {
             "" => None,
-            token => {
-                Some(token.parse().map_err(|_| Refusal::field("resume_token", "must be one of a record, or \"0\"."))?)
-            }
+            token => Some(
+                token
+                    .parse()
+                    .ok()
+                    .filter(|position| *position >= 0)
+                    .ok_or_else(|| Refusal::field("resume_token", "must be one of a record, or \"0\"."))?,
+            ),
         };
+        let busy = Refusal::RateLimited { retry_after: Some(Duration::from_secs(5)) };
+        let place = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| busy)?;
         let position = audit::follow(&self.kit, position, &admitted.call).await?;
         let watcher = Watcher {
             kit: Arc::clone(&self.kit),
@@ -83,6 +91,7 @@ impl Admin {
             position,
             ready: VecDeque::new(),
             looks: 0,
+            _place: place,
         };
         Ok(Box::pin(stream::unfold(Some(watcher), |watcher| async move {
             let mut watcher = watcher?;
@@ -107,6 +116,7 @@ struct Watcher {
     position: i64,
     ready: VecDeque<(i64, AuditRecord)>,
     looks: u32,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Watcher {
@@ -124,8 +134,8 @@ impl Watcher {
                 self.must_live().await?;
             }
             self.looks = self.looks.wrapping_add(1);
-            let records = audit::records_after(&self.kit.store, &self.filter, self.position, BATCH).await?;
-            self.position = records.last().map_or(self.position, |(position, _)| *position);
+            let (records, seen) = audit::records_after(&self.kit.store, &self.filter, self.position, BATCH).await?;
+            self.position = seen;
             self.ready = records.into();
             if self.ready.is_empty() {
                 // A stop ends the wait, and is seen above.
