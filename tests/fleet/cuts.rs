@@ -23,6 +23,7 @@ struct Behind {
     fleet: Fleet,
     proxy: Proxy,
     replica: Replica,
+    _sealed_by_another: JoinSet<()>,
 }
 
 /// What a user can show.
@@ -42,8 +43,9 @@ impl Behind {
             format!("database.url={}", sql.url_in_clear(proxy.port, url.rsplit('/').next().unwrap())),
             format!("database.max_connections={CONNECTIONS}"),
         ];
+        let sealed_by_another = fleet.hold_seal().await;
         let replica = fleet.replica_with(&sets).await;
-        Self { fleet, proxy, replica }
+        Self { fleet, proxy, replica, _sealed_by_another: sealed_by_another }
     }
 
     /// A user with a factor, and one without.

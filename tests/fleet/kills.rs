@@ -154,6 +154,7 @@ async fn kill_everywhere<S: Story>(stage: &Stage, replica: &mut Replica) {
 async fn on_databases<S: Story>() {
     for sql in Sql::shared() {
         let stage = Stage::new(sql);
+        let _sealed_by_another = stage.fleet.hold_seal().await;
         let mut replica = stage.replica().await;
         kill_at_commits::<S>(&stage, &mut replica).await;
         if sql.is_postgres() || rounds() > 3 {

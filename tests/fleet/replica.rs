@@ -12,6 +12,7 @@ use countersign::wire::pb::{
     two_fa_service_client::TwoFaServiceClient,
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement, TransactionTrait};
+use tokio::task::JoinSet;
 use tonic::{Request, Response, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
@@ -105,6 +106,25 @@ impl Fleet {
     /// Runs a statement behind the replicas' backs.
     pub async fn execute(&self, statement: &str) {
         peek::execute(&self.database, statement).await;
+    }
+
+    /// Holds the lease of whoever seals the audit log, as another replica would: then no replica that is looked at commits anything
+    /// of its own accord. Until what is answered is dropped.
+    pub async fn hold_seal(&self) -> JoinSet<()> {
+        async fn hold(database: &str) {
+            let end = (unix_seconds() + 8) * 1000;
+            let held = format!("UPDATE audit_chain SET lease_holder = 'another', lease_end_time = {end}");
+            peek::execute(database, &held).await;
+        }
+        hold(&self.database).await;
+        let (mut holder, database) = (JoinSet::new(), self.database.clone());
+        holder.spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                hold(&database).await;
+            }
+        });
+        holder
     }
 
     /// Starts a replica and waits until it is well.
