@@ -29,7 +29,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use tower::Service;
 
 /// What the contract says of each reason: the code of gRPC and the status of HTTP.
-const REASONS: [(&str, Code, u16); 25] = [
+const REASONS: [(&str, Code, u16); 26] = [
     ("INVALID_ARGUMENT", Code::InvalidArgument, 400),
     ("PASSWORD_REJECTED", Code::InvalidArgument, 400),
     ("INVALID_CREDENTIALS", Code::Unauthenticated, 401),
@@ -55,6 +55,7 @@ const REASONS: [(&str, Code, u16); 25] = [
     ("LAST_ADMIN", Code::FailedPrecondition, 409),
     ("REQUEST_TOO_LARGE", Code::ResourceExhausted, 413),
     ("DEADLINE_EXCEEDED", Code::DeadlineExceeded, 504),
+    ("INTERNAL", Code::Internal, 500),
 ];
 
 /// A client of the gateway that looks like a connection of gRPC.
