@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     flow::audit::{self, Finding, Verdict},
     model::AuditRecord,
+    seal::hex,
     store::AuditFilter,
     telemetry,
     token::keys::SigningKeys,
@@ -78,7 +79,7 @@ async fn known_head(store: &crate::store::Store, head: &str, verdict: &Verdict) 
         let at = records.into_iter().find(|(_, seal)| seal.position == Some(position));
         at.and_then(|(_, seal)| seal.link).unwrap_or_default()
     };
-    let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = hex(&found);
     Ok((found != hash).then(|| format!("At {position} the log is not what it was: {found}, and was {hash}.")))
 }
 

@@ -3,7 +3,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter,
     sea_query::{CaseStatement, Expr, OnConflict, Query},
 };
 
@@ -40,18 +40,14 @@ impl Store {
 
     /// Failures in a row of the method's enrolled factors, and until when none of its codes is judged.
     pub async fn failures(&self, user: UserId, method: Method) -> Result<Option<(i64, Timestamp)>, Error> {
-        let key = FailureKey::Method(method).as_str().to_owned();
-        let row = factor_failure::Entity::find_by_id((user.uuid(), key)).one(&self.reader).await.map_err(outage)?;
-        Ok(row.map(|row| (row.failures, Timestamp::from_millis(row.locked_until))))
+        failures(&self.reader, user, method).await
     }
 }
 
 impl Tx {
     /// The same, with what this transaction has paid.
     pub async fn failures(&self, user: UserId, method: Method) -> Result<Option<(i64, Timestamp)>, Error> {
-        let key = FailureKey::Method(method).as_str().to_owned();
-        let row = factor_failure::Entity::find_by_id((user.uuid(), key)).one(&self.inner).await.map_err(outage)?;
-        Ok(row.map(|row| (row.failures, Timestamp::from_millis(row.locked_until))))
+        failures(&self.inner, user, method).await
     }
 
     /// Makes sure that there is a row to pay into.
@@ -137,6 +133,16 @@ impl Tx {
             .map_err(outage)?;
         Ok(())
     }
+}
+
+async fn failures(
+    connection: &impl ConnectionTrait,
+    user: UserId,
+    method: Method,
+) -> Result<Option<(i64, Timestamp)>, Error> {
+    let key = FailureKey::Method(method).as_str().to_owned();
+    let row = factor_failure::Entity::find_by_id((user.uuid(), key)).one(connection).await.map_err(outage)?;
+    Ok(row.map(|row| (row.failures, Timestamp::from_millis(row.locked_until))))
 }
 
 fn at(user: UserId, key: FailureKey) -> Condition {

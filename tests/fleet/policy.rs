@@ -169,7 +169,6 @@ async fn fifty_users_can_sign_in_whatever_is_switched_off_and_on_again() {
             replicas[1].patient_local_auth(&emails[0]).await.two_fa_required
         })
         .await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
         switch.is_off.store(false, Ordering::SeqCst);
         all_sign_in(&replicas[0], &mut users).await;
 

@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     flow::{Call, Kit, again::again},
     model::{AuditEventId, ChainPoint},
+    seal::hex,
     store::Link,
     swap::Swap,
 };
@@ -118,9 +119,4 @@ fn tell(sealer: &Sealer, end: &ChainPoint, call: &Call) {
     if is_due && sealer.told.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
         tracing::info!(position = end.position, hash = hex(&end.hash), "the audit log is sealed");
     }
-}
-
-/// Hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

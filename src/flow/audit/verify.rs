@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::seal::hex;
 use crate::{
     audit,
     clock::Timestamp,
     error::Error,
     model::{AuditRecord, ChainPoint, Seal},
-    seal::KeyRing,
+    seal::{KeyRing, hex},
     store::Store,
     token::keys::SigningKeys,
 };
