@@ -19,6 +19,10 @@ pub enum EventKind {
     CodeSent,
     /// A code that was to be sent was taken by nobody.
     CodeNotSent,
+    /// Four fifths of the text messages of the day are sent.
+    SmsBudgetAlarm,
+    /// The text messages of the day are used up: no more are sent until midnight UTC.
+    SmsBudgetExhausted,
     /// A code in a call was right.
     CodeSuccess,
     /// A code was wrong.
@@ -84,6 +88,8 @@ impl EventKind {
             Self::LoginLock => "authn_login_lock",
             Self::CodeSent => "authn_code_sent",
             Self::CodeNotSent => "authn_code_not_sent",
+            Self::SmsBudgetAlarm => "sms_budget_alarm",
+            Self::SmsBudgetExhausted => "sms_budget_exhausted",
             Self::CodeSuccess => "authn_code_success",
             Self::CodeFail => "authn_code_fail",
             Self::Replay => "replay",

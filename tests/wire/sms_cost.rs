@@ -179,6 +179,10 @@ async fn a_budget_is_not_overdrawn_and_a_day_begins_anew() {
     let until_midnight = 24 * 3600 - 1_800_000_000 % (24 * 3600);
     assert_eq!(retry_after(refused), until_midnight);
     assert_eq!(provider.count(), 2);
+    let told = ["sms_budget_alarm", "sms_budget_exhausted"];
+    for kind in told {
+        assert_eq!(world.audited(kind).await, 1, "{kind}: with the message that crosses the line, and once");
+    }
     world.advance(until_midnight);
     let bob = world.sign_in(BOB).await.access_token;
     assert!(enable(&world, &bob, OTHER).await.is_ok());

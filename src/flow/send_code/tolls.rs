@@ -128,20 +128,12 @@ impl Tolls {
         let states = tx.bucket_states(&all).await?;
         let event = Event::of(EventKind::CodeSent, payer.user, payer.origin).method(Method::Phone);
         tx.record(&Event { session: payer.session, ..event }, call.now).await?;
-        tx.commit().await?;
         let Payer { user, session, .. } = payer;
         let paid = Paid { time: call.now, user, session, origin: payer.origin.clone(), states };
-        // Behind the row's lock each message has seen its own count: one of them is the one that crosses the line.
         let sent = paid.state(&self.day).map_or(0, |state| state.count);
+        tell_budget(&tx, sent, sms.daily_budget(), call).await?;
+        tx.commit().await?;
         kit.meters.sent_today(sent);
-        let is_alarming = |sent| limit::is_alarming(sent, sms.daily_budget());
-        if is_alarming(sent) && !is_alarming(sent - 1) {
-            tracing::warn!(
-                sent,
-                budget = sms.daily_budget(),
-                "four fifths of the text messages of the day are sent (sms.daily_budget)"
-            );
-        }
         Ok(paid)
     }
 
@@ -202,6 +194,22 @@ impl Paid {
     fn state(&self, bucket: &Bucket) -> Option<&BucketState> {
         self.states.iter().find(|state| state.hash == bucket.hash)
     }
+}
+
+/// Tells of the message that crosses a line of the day's budget. Behind the row's lock each has seen its own count: one of them is
+/// the one.
+async fn tell_budget(tx: &Tx, sent: i64, budget: u32, call: &Call) -> Result<(), Error> {
+    let is_alarming = |sent| limit::is_alarming(sent, budget);
+    if is_alarming(sent) && !is_alarming(sent - 1) {
+        tracing::warn!(sent, budget, "four fifths of the text messages of the day are sent (sms.daily_budget)");
+        let event = Event::about_nobody(EventKind::SmsBudgetAlarm, &call.origin);
+        tx.record(&Event { count: Some(sent), ..event }, call.now).await?;
+    }
+    if sent == i64::from(budget) {
+        let event = Event::about_nobody(EventKind::SmsBudgetExhausted, &call.origin);
+        tx.record(&Event { count: Some(sent), ..event }, call.now).await?;
+    }
+    Ok(())
 }
 
 /// Tells, once in a window, that the budget is used up.
