@@ -21,6 +21,7 @@ mod m0007_admin;
 mod m0008_enrolled;
 mod m0009_roles;
 mod m0010_audit_chain;
+mod m0011_deliveries;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_enrolled::Migration),
             Box::new(m0009_roles::Migration),
             Box::new(m0010_audit_chain::Migration),
+            Box::new(m0011_deliveries::Migration),
         ]
     }
 

@@ -1,18 +1,15 @@
 //! The composition root: from configuration to parts, to a bound address, to serving, to a clean stop. The only file that names
 //! every concrete part.
 
+mod background;
 mod open;
 
-use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, thread, time::Duration};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
-use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
+use background::{in_time, own_call};
 pub use open::{Schema, open_store, read_ring, schema_status, write_ring};
 
 use crate::wire::http::{Cookie, Gateway, Server};
@@ -20,16 +17,18 @@ use crate::{
     clock::{Clock, SystemClock, Timestamp},
     config::{Config, Redis, RedisAddress},
     ephemeral::{self, Ephemeral, Memory},
-    error::{Error, Outage},
+    error::Error,
     file,
     flow::{self, Call, Kit, NewUser, Outbox, Refusals, Sources},
     hash::{Cost, Hasher},
+    mail::Mail,
     model::{Email, Origin, Role},
     secret::Secret,
     sms::Sms,
     store::Store,
     telemetry::Meters,
     token::{access::AccessTokens, keys::SigningKeys},
+    webhook::Webhook,
     wire::{
         caller::Rules,
         grpc::{Health, Services},
@@ -41,14 +40,8 @@ use crate::{
 const EPHEMERAL_ENTRIES: usize = 200_000;
 /// Calls under way at a stop have this long. Kubernetes waits longer.
 const DRAIN: Duration = Duration::from_secs(7);
-/// Every replica follows the policy within 5 s.
-const SETTINGS_INTERVAL: Duration = Duration::from_secs(2);
-/// A round of what runs in the background takes no longer.
-const ROUND: Duration = Duration::from_secs(4);
 /// The last words to the database take no longer each.
 const CLOSE: Duration = Duration::from_secs(1);
-const SEAL_INTERVAL: Duration = Duration::from_millis(500);
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The addresses that are taken, before anything else is done.
 pub struct Listeners {
@@ -117,6 +110,8 @@ impl App {
             sources: Sources::new(config.source_failures),
             refusals: Refusals::default(),
             sms: config.sms.as_ref().map(|sms| Sms::new(sms, &config.totp_issuer)).transpose()?,
+            webhook: config.webhook.as_ref().map(Webhook::new).transpose()?,
+            mail: config.mail.as_ref().map(|mail| Mail::new(mail, &config.totp_issuer)).transpose()?,
             outbox,
             meters: Meters::of_process(),
             settings: watch::Sender::new(settings),
@@ -139,11 +134,8 @@ impl App {
         let (stop_delivery, stopped_delivery) = watch::channel(false);
         let mut delivery = JoinSet::new();
         delivery.spawn(flow::deliver(Arc::clone(&kit), letters, Arc::clone(&clock), until_set(stopped_delivery)));
-        let mut background = JoinSet::new();
-        background.spawn(sweep_forever(Arc::clone(&kit), Arc::clone(&clock), config.audit_retention));
         let sealer = Arc::new(flow::audit::Sealer::new(&own_call(clock.as_ref())));
-        background.spawn(seal_forever(Arc::clone(&kit), Arc::clone(&clock), Arc::clone(&sealer)));
-        background.spawn(follow_settings(Arc::clone(&kit)));
+        let mut background = background::start(&kit, &clock, &sealer, config.audit_retention);
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });
         Ok(Self { grpc, http, health, kit, clock, stop, servers, quiet, stop_delivery, delivery, background, sealer })
@@ -218,19 +210,6 @@ async fn until_set(mut flag: watch::Receiver<bool>) {
     let _ = flag.wait_for(|set| *set).await;
 }
 
-/// Reads the policy again and again, so that what one replica has saved holds on every one within seconds.
-async fn follow_settings(kit: Arc<Kit>) {
-    let mut interval = interval(SETTINGS_INTERVAL);
-    loop {
-        interval.tick().await;
-        match in_time(ROUND, kit.store.settings()).await {
-            Ok(settings) => kit.follow(settings),
-            // What was known goes on.
-            Err(fault) => tracing::warn!(?fault, "the policy cannot be read; the one known last holds"),
-        }
-    }
-}
-
 /// Makes the first administrator, where one is configured and there is none.
 async fn bootstrap(config: &Config, store: &Store, hasher: &Hasher, now: Timestamp) -> anyhow::Result<()> {
     let Some(bootstrap) = &config.bootstrap else {
@@ -248,52 +227,16 @@ async fn bootstrap(config: &Config, store: &Store, hasher: &Hasher, now: Timesta
     let text = Secret::new(given.text);
     let password = Secret::new(text.expose().lines().next().unwrap_or_default().to_owned());
     let call = Call { now, origin: Origin::command_line() };
-    let new = NewUser { service: &config.totp_issuer, email, password: &password, role: Role::Admin, phone: None };
+    let new = NewUser {
+        service: &config.totp_issuer,
+        email,
+        password: &password,
+        role: Role::Admin,
+        phone: None,
+        notice_email: None,
+    };
     let made = flow::add_user(store, hasher, new, &call).await.map_err(Error::into_anyhow);
     let id = made.context("the first administrator cannot be made (bootstrap.admin_email)")?;
     tracing::info!(%id, "made the first administrator");
     Ok(())
-}
-
-/// The answer of what no call waits for; a database that hangs does not stop it for good.
-async fn in_time<T>(patience: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let late = |_| Err(anyhow::anyhow!("not done within {patience:?}").context(Outage).into());
-    timeout(patience, work).await.unwrap_or_else(late)
-}
-
-/// A call that nobody has made.
-fn own_call(clock: &dyn Clock) -> Call {
-    Call { now: clock.now(), origin: Origin::command_line() }
-}
-
-/// Seals the audit log again and again: a record is sealed within two seconds.
-async fn seal_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, sealer: Arc<flow::audit::Sealer>) {
-    let mut interval = interval(SEAL_INTERVAL);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        let (call, machine) = (own_call(clock.as_ref()), SystemClock.now());
-        if let Err(fault) = in_time(ROUND, flow::audit::seal_audit(&kit, &sealer, &call, machine)).await {
-            tracing::error!(?fault, "the audit log is not sealed");
-        }
-    }
-}
-
-async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, retention: Option<Duration>) {
-    let mut interval = interval(SWEEP_INTERVAL);
-    loop {
-        interval.tick().await;
-        if let Err(fault) = in_time(ROUND, flow::sweep(&kit, clock.now())).await {
-            tracing::warn!(?fault, "a sweep failed; the next one goes on");
-        }
-        if let Err(fault) = in_time(ROUND, flow::record_refusals(&kit, clock.now())).await {
-            tracing::warn!(?fault, "the counts of callers who were told to wait are not written yet");
-        }
-        if let Some(retention) = retention {
-            let call = own_call(clock.as_ref());
-            if let Err(fault) = in_time(ROUND, flow::audit::retire_audit(&kit, retention, &call)).await {
-                tracing::warn!(?fault, "old records of the audit log are not dropped yet; the next round goes on");
-            }
-        }
-    }
 }

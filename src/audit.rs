@@ -1,8 +1,11 @@
-//! What makes the audit log tamper-evident: each record is a link that holds the one before, and the last link is signed. Pure.
+//! What makes the audit log tamper-evident: each record is a link that holds the one before, and the last link is signed. And how a
+//! record is written out. Pure.
+
+use serde_json::Value;
 
 use crate::{
     clock::Timestamp,
-    model::{ChainPoint, Seal},
+    model::{AuditRecord, ChainPoint, Seal},
     seal::KeyRing,
 };
 
@@ -55,6 +58,31 @@ pub fn is_beginning(point: &ChainPoint) -> bool {
 /// What is wrong with a record by itself.
 pub fn is_altered(seal: &Seal) -> bool {
     seal.mac.as_deref().is_some_and(|mac| !crate::secret::same(mac, &seal.expected))
+}
+
+/// A record and its place as JSON: the names are those of `AuditEvent`.
+pub fn json(position: i64, record: &AuditRecord) -> Value {
+    let all = serde_json::json!({
+        "auditEventId": record.id.to_string(),
+        "position": position,
+        "createTime": record.create_time.to_rfc3339(),
+        "kind": record.kind,
+        "reason": record.reason,
+        "userId": record.subject.map(|id| id.to_string()),
+        "adminUserId": record.admin.map(|id| id.to_string()),
+        "sessionId": record.session.map(|id| id.to_string()),
+        "method": record.method,
+        "count": record.count,
+        "source": record.source,
+        "userAgent": record.user_agent,
+        "requestId": record.request_id,
+        "traceId": record.trace_id,
+        "note": record.note,
+    });
+    match all {
+        Value::Object(fields) => Value::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => all,
+    }
 }
 
 #[cfg(test)]

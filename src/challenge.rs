@@ -236,6 +236,7 @@ mod tests {
             security_version: 3,
             password_hash: None,
             phone: None,
+            notice_email: None,
             create_time: NOW,
             role_time: NOW,
         };

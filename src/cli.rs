@@ -6,6 +6,7 @@ mod dev;
 mod health;
 mod keys;
 mod migrate;
+mod outbox;
 mod serve;
 mod sms;
 mod user;
@@ -67,6 +68,11 @@ enum Command {
         #[command(subcommand)]
         action: audit::Action,
     },
+    /// Looks at what waits to be told to the webhook and by mail
+    Outbox {
+        #[command(subcommand)]
+        action: outbox::Action,
+    },
     /// Asks a running service whether it is well; exit status 0 when it is
     Health(health::Args),
     /// Looks at the configuration
@@ -89,6 +95,7 @@ impl Cli {
             Command::Keys { action } => keys::run(&read(layers)?, &action),
             Command::Sms { action } => Box::pin(sms::run(&read(layers)?, &action)).await,
             Command::Audit { action } => Box::pin(audit::run(&read(layers)?, &action)).await,
+            Command::Outbox { action } => Box::pin(outbox::run(&read(layers)?, &action)).await,
             Command::Health(args) => Box::pin(health::run(&read(layers)?, &args)).await,
             Command::Config { action } => config::run(layers, &action),
         }

@@ -12,7 +12,7 @@
 //! wire                                                    protocols: bytes ⇄ intent
 //! flow                                                    verbs: intent → meaning → state
 //! audit  factor  challenge  policy  limit  token          meaning: right or wrong, allowed or not
-//! store  ephemeral  sms                                   state: what lasts, what may be lost; and what goes out
+//! store  ephemeral  sms  mail  webhook                    state: what lasts, what may be lost; and what goes out
 //! model                                                   plain records that rooms share
 //! telemetry  seal  hash                                   tools that use tools
 //! config                                                  what the operator wants
@@ -28,14 +28,16 @@
 //! askama  pulldown_cmark  http_path_template              wire
 //! percent_encoding  tokio_io_timeout  tokio_util          wire
 //! form_urlencoded                                         sms  wire
-//! reqwest                                                 sms
+//! reqwest                                                 sms  webhook
+//! lettre                                                  config  mail
 //! phonenumber                                             config  sms
 //! sea_orm  migrations                                     store
 //! jsonwebtoken  quick_cache                               token
 //! argon2  thread_priority                                 hash
 //! chacha20poly1305                                        seal
 //! totp_rs  qrcode  png                                    factor
-//! clap  rpassword  humantime                              cli  main
+//! clap  rpassword                                         cli  main
+//! humantime                                               clock
 //! tracing_subscriber  opentelemetry                       telemetry
 //! toml                                                    config  seal
 //! redis  rustls                                           ephemeral
@@ -61,6 +63,7 @@ pub mod file;
 pub mod flow;
 pub mod hash;
 pub mod limit;
+pub mod mail;
 pub mod model;
 pub mod policy;
 pub mod seal;
@@ -70,4 +73,5 @@ pub mod store;
 pub mod swap;
 pub mod telemetry;
 pub mod token;
+pub mod webhook;
 pub mod wire;

@@ -69,6 +69,19 @@ pub const RESEND_QUIET: Duration = Duration::from_secs(15 * 60);
 const RESEND_LADDER: [(i64, Duration); 3] =
     [(1, Duration::from_secs(30)), (2, Duration::from_secs(60)), (3, Duration::from_secs(120))];
 
+/// Notices to a user of passwords from new networks: whoever knows the password and has many networks is told of no further.
+pub const NEW_NETWORK_NOTICES: Window = Window { capacity: 5, span: DAY };
+
+/// Notices to a user of sign-ins that were not completed.
+pub const ABANDONED_NOTICES: Window = Window { capacity: 1, span: HOUR };
+
+/// What nobody takes is tried again for so long.
+pub const DELIVERY_LIFE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+/// The first wait between two tries; each is twice the one before, up to the longest.
+const DELIVERY_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_DELIVERY_WAIT: Duration = HOUR;
+
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -109,6 +122,13 @@ pub fn sms_budget(capacity: u32, now: Timestamp) -> Window {
 /// Whether so many messages of a budget are a reason to be told.
 pub fn is_alarming(sent: i64, capacity: u32) -> bool {
     sent.saturating_mul(100) >= i64::from(capacity).saturating_mul(80)
+}
+
+/// When what was tried so often is tried next; None = it is given up.
+pub fn next_delivery(attempts: i64, create_time: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
+    let next = now.plus((DELIVERY_WAIT * 2_u32.pow(doublings)).min(LONGEST_DELIVERY_WAIT));
+    (next.since(create_time) <= DELIVERY_LIFE).then_some(next)
 }
 
 /// The network of an address, as the limits see it: IPv4 /24, IPv6 /56.

@@ -23,6 +23,9 @@ mod policy;
 mod provider;
 #[path = "fleet/races.rs"]
 mod races;
+#[allow(dead_code, reason = "the other suites use what this one does not")]
+#[path = "wire/receiver.rs"]
+mod receiver;
 #[path = "fleet/replica.rs"]
 mod replica;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
@@ -32,3 +35,5 @@ mod servers;
 mod stories;
 #[path = "fleet/texts.rs"]
 mod texts;
+#[path = "fleet/told.rs"]
+mod told;

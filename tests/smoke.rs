@@ -7,11 +7,16 @@ mod accounts;
 mod admin;
 #[path = "smoke/configuration.rs"]
 mod configuration;
+#[path = "smoke/mail.rs"]
+mod mail;
 #[path = "smoke/page.rs"]
 mod page;
 #[path = "smoke/process.rs"]
 mod process;
 #[path = "smoke/secrets.rs"]
 mod secrets;
+#[allow(dead_code, reason = "the other suites use what this one does not")]
+#[path = "servers/mod.rs"]
+mod servers;
 #[path = "smoke/tour.rs"]
 mod tour;

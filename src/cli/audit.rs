@@ -1,19 +1,16 @@
 //! `audit`: verifies the audit log, and writes it out.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
-use serde_json::{Value, json};
 
 use super::say;
 use crate::{
     app::{self, Schema},
-    clock::{Clock, SystemClock, Timestamp},
+    audit::json as audit_json,
+    clock::{Clock, SystemClock},
     config::Config,
     error::Error,
     flow::audit::{self, Finding, Verdict},
-    model::AuditRecord,
     seal::hex,
     store::AuditFilter,
     telemetry,
@@ -96,7 +93,7 @@ fn tell(verdict: &Verdict, known: Option<String>) -> anyhow::Result<()> {
         say(&format!(
             "NOTE:     {late} records were sealed more than a minute after they happened, the first of them at {}: the service was down \
              before that, or somebody has set the chain back",
-            rfc3339(*time)
+            time.to_rfc3339()
         ))?;
     }
     for finding in findings {
@@ -113,7 +110,7 @@ fn words(finding: &Finding) -> String {
     let at = |position: &Option<i64>| position.map_or("in the tail".to_owned(), |position| format!("at {position}"));
     match finding {
         Finding::Altered { position, id, time } => {
-            format!("The record {id} {} was altered (it says {}).", at(position), rfc3339(*time))
+            format!("The record {id} {} was altered (it says {}).", at(position), time.to_rfc3339())
         }
         Finding::Unauthenticated { position, id } => {
             format!(
@@ -152,37 +149,8 @@ async fn export(store: &crate::store::Store, after: i64) -> anyhow::Result<()> {
             return Ok(());
         }
         position = seen;
-        let lines: Vec<_> = records.iter().map(|(position, record)| line(*position, record).to_string()).collect();
+        let lines: Vec<_> =
+            records.iter().map(|(position, record)| audit_json(*position, record).to_string()).collect();
         say(&lines.join("\n"))?;
     }
-}
-
-/// The names are those of `AuditEvent` in JSON.
-fn line(position: i64, record: &AuditRecord) -> Value {
-    let all = json!({
-        "auditEventId": record.id.to_string(),
-        "position": position,
-        "createTime": rfc3339(record.create_time),
-        "kind": record.kind,
-        "reason": record.reason,
-        "userId": record.subject.map(|id| id.to_string()),
-        "adminUserId": record.admin.map(|id| id.to_string()),
-        "sessionId": record.session.map(|id| id.to_string()),
-        "method": record.method,
-        "count": record.count,
-        "source": record.source,
-        "userAgent": record.user_agent,
-        "requestId": record.request_id,
-        "traceId": record.trace_id,
-        "note": record.note,
-    });
-    match all {
-        Value::Object(fields) => Value::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => all,
-    }
-}
-
-fn rfc3339(time: Timestamp) -> String {
-    let since = Duration::from_millis(u64::try_from(time.millis()).unwrap_or(0));
-    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }

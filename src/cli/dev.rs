@@ -76,7 +76,7 @@ async fn demo_accounts(config: &Config) -> anyhow::Result<Demo> {
     for (email, password, role) in [(USER, &demo.user, Role::User), (ADMIN, &demo.admin, Role::Admin)] {
         let email = Email::parse(email).map_err(anyhow::Error::msg)?;
         if store.find_account_by_email(&email).await.map_err(Error::into_anyhow)?.is_none() {
-            let new = NewUser { service: &config.totp_issuer, email, password, role, phone: None };
+            let new = NewUser { service: &config.totp_issuer, email, password, role, phone: None, notice_email: None };
             flow::add_user(&store, &hasher, new, &call).await.map_err(Error::into_anyhow)?;
         }
     }

@@ -38,6 +38,9 @@ pub(super) enum Action {
         /// With a phone number, such as +306912345678, to enrol for codes by text message
         #[arg(long, value_name = "NUMBER")]
         phone: Option<String>,
+        /// With a second address, which is told too what happens to the account
+        #[arg(long, value_name = "ADDRESS")]
+        notice_email: Option<String>,
     },
     /// Lists the accounts, the newest first
     List,
@@ -69,9 +72,9 @@ struct Desk {
 pub(super) async fn run(config: &Config, action: Action) -> anyhow::Result<()> {
     telemetry::start(config)?;
     match action {
-        Action::Add { whom, admin, phone } => {
+        Action::Add { whom, admin, phone, notice_email } => {
             let role = if admin { Role::Admin } else { Role::User };
-            add(config, &whom, role, phone.as_deref()).await
+            add(config, &whom, role, phone.as_deref(), notice_email.as_deref()).await
         }
         Action::List => list(config).await,
         Action::SetPassword(whom) => set_password(config, &whom).await,
@@ -120,13 +123,21 @@ impl Desk {
     }
 }
 
-async fn add(config: &Config, whom: &Whom, role: Role, phone: Option<&str>) -> anyhow::Result<()> {
+async fn add(
+    config: &Config,
+    whom: &Whom,
+    role: Role,
+    phone: Option<&str>,
+    notice_email: Option<&str>,
+) -> anyhow::Result<()> {
+    let notice_email = notice_email.map(Email::parse).transpose();
+    let notice_email = notice_email.map_err(|problem| anyhow!("--notice-email: {problem}"))?;
     let phone = phone.map(sms::parse).transpose().map_err(|problem| anyhow!("--phone: {}", problem.text()))?;
     let phone = phone.map(|(number, _)| number);
     let (email, password) = ask(config, whom)?;
     let desk = Desk::open(config).await?;
     let hasher = Hasher::start(1)?;
-    let new = NewUser { service: &config.totp_issuer, email, password: &password, role, phone };
+    let new = NewUser { service: &config.totp_issuer, email, password: &password, role, phone, notice_email };
     let id = flow::add_user(&desk.store, &hasher, new, &desk.call).await.map_err(Error::into_anyhow)?;
     desk.store.close().await?;
     say(&format!("Made {id}."))

@@ -203,6 +203,10 @@ impl Layers {
         &self.warnings
     }
 
+    pub(super) fn warn(&mut self, text: String) {
+        self.warnings.push(text);
+    }
+
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems
     }

@@ -2,8 +2,10 @@
 
 mod address;
 mod layers;
+mod mail;
 mod read;
 mod sms;
+mod webhook;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -11,7 +13,9 @@ use ipnet::IpNet;
 
 pub use address::{DatabaseAddress, RedisAddress, SecretUrl, Sentinel};
 pub use layers::{Layers, Problem, Setting};
-pub use sms::{HttpGateway, Kannel, Provider, Sms, Twilio};
+pub use mail::{Mail, MailSecurity};
+pub use sms::{HttpGateway, Kannel, Provider, Sealed, Sms, Twilio};
+pub use webhook::{Topic, Webhook};
 
 /// What the service is to do.
 #[derive(Clone, Debug)]
@@ -42,6 +46,10 @@ pub struct Config {
     pub audit_retention: Option<Duration>,
     /// Text messages; None = none are sent.
     pub sms: Option<Sms>,
+    /// The webhook; None = there is none.
+    pub webhook: Option<Webhook>,
+    /// Mail to users; None = none is sent.
+    pub mail: Option<Mail>,
     /// Logs.
     pub telemetry: Telemetry,
     /// What the operator should know, although it stops nothing.
@@ -149,7 +157,7 @@ pub enum LogFormat {
 }
 
 /// The keys whose values are never shown and may come from a file.
-pub const SECRETS: [&str; 7] = [
+pub const SECRETS: [&str; 10] = [
     "database.url",
     "redis.url",
     "sms.twilio.auth_token",
@@ -157,4 +165,7 @@ pub const SECRETS: [&str; 7] = [
     "sms.http.headers",
     "sms.http.body",
     "sms.kannel.password",
+    "webhook.url",
+    "webhook.secret",
+    "mail.password",
 ];

@@ -14,6 +14,9 @@ use super::{
     RedisAddress, Telemetry, Token, address,
 };
 
+/// The languages that people are written to in.
+const LOCALES: [&str; 6] = ["de", "el", "en", "es", "fr", "it"];
+
 impl Config {
     /// The configuration that the layers make, or everything that is wrong with them.
     pub fn read(mut layers: Layers) -> Result<Self, Vec<Problem>> {
@@ -56,6 +59,8 @@ impl Config {
                 .filter(|days| *days > 0)
                 .map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60)),
             sms: layers.sms(),
+            webhook: layers.webhook(),
+            mail: layers.mail(),
             telemetry: Telemetry {
                 log_level: layers.parsed("telemetry.log_level", LogLevel::Info, log_level),
                 log_format: layers.parsed("telemetry.log_format", LogFormat::Pretty, log_format),
@@ -116,11 +121,26 @@ impl Layers {
             (false, false) => Some(Bootstrap { admin_email, admin_password_file: PathBuf::from(password_file) }),
             (is_missing, _) => {
                 let key = if is_missing { "bootstrap.admin_email" } else { "bootstrap.admin_password_file" };
-                let source = self.get(key).map(|setting| setting.source.clone()).unwrap_or_default();
-                self.problem(key, &source, "must be set too: the first administrator needs both".to_owned());
+                self.complain(key, "must be set too: the first administrator needs both");
                 None
             }
         }
+    }
+
+    pub(super) fn locale(&mut self, key: &str) -> String {
+        self.parsed(key, String::new(), |text| {
+            if LOCALES.contains(&text) {
+                Ok(text.to_owned())
+            } else {
+                Err(format!("must be one of {}", LOCALES.join(", ")))
+            }
+        })
+    }
+
+    /// Keeps a problem of a key.
+    pub(super) fn complain(&mut self, key: &str, problem: &str) {
+        let source = self.get(key).map(|setting| setting.source.clone()).unwrap_or_default();
+        self.problem(key, &source, problem.to_owned());
     }
 
     pub(super) fn filled(&mut self, key: &str) -> String {

@@ -81,6 +81,11 @@ pub struct Kannel {
 pub struct Sealed(Secret<String>);
 
 impl Sealed {
+    /// Takes a text into custody.
+    pub(super) fn new(text: String) -> Self {
+        Self(Secret::new(text))
+    }
+
     /// The text, to be used on the spot.
     pub fn expose(&self) -> &str {
         self.0.expose()
@@ -103,10 +108,7 @@ macro_rules! unprintable {
     };
 }
 
-unprintable!(Twilio, HttpGateway, Kannel);
-
-/// The languages that messages are written in.
-const LOCALES: [&str; 6] = ["de", "el", "en", "es", "fr", "it"];
+unprintable!(Sealed, Twilio, HttpGateway, Kannel);
 
 impl Layers {
     /// Text messages as they are configured.
@@ -114,13 +116,7 @@ impl Layers {
         let provider = self.provider("sms.provider");
         let fallback = self.provider("sms.fallback");
         let countries = self.countries();
-        let locale = self.parsed("sms.locale", String::new(), |text| {
-            if LOCALES.contains(&text) {
-                Ok(text.to_owned())
-            } else {
-                Err(format!("must be one of {}", LOCALES.join(", ")))
-            }
-        });
+        let locale = self.locale("sms.locale");
         let origin_host = self.parsed("sms.origin_host", String::new(), host);
         let daily_budget = self.number("sms.daily_budget", 1, 10_000_000);
         let Some(provider) = provider else {
@@ -179,16 +175,16 @@ impl Layers {
             self.complain("sms.http.url", "must be an http or https address");
         }
         let mut headers = Vec::new();
-        let text = Sealed(Secret::new(self.text("sms.http.headers")));
+        let text = Sealed::new(self.text("sms.http.headers"));
         for line in text.expose().lines().filter(|line| !line.trim().is_empty()) {
             match line.split_once(':') {
                 Some((name, value)) => {
-                    headers.push((name.trim().to_owned(), Sealed(Secret::new(value.trim().to_owned()))));
+                    headers.push((name.trim().to_owned(), Sealed::new(value.trim().to_owned())));
                 }
                 None => self.complain("sms.http.headers", "must be lines such as Authorization: Bearer …"),
             }
         }
-        let body = Sealed(Secret::new(self.text("sms.http.body")));
+        let body = Sealed::new(self.text("sms.http.body"));
         let holds = |place: &str| [url.expose(), body.expose()].iter().any(|template| template.contains(place));
         if !holds("{to}") || !holds("{text}") {
             self.complain("sms.http.body", "must hold {to} and {text}, or sms.http.url must");
@@ -232,12 +228,7 @@ impl Layers {
     }
 
     fn sealed(&mut self, key: &str) -> Sealed {
-        Sealed(Secret::new(self.filled(key)))
-    }
-
-    fn complain(&mut self, key: &str, problem: &str) {
-        let source = self.get(key).map(|setting| setting.source.clone()).unwrap_or_default();
-        self.problem(key, &source, problem.to_owned());
+        Sealed::new(self.filled(key))
     }
 }
 

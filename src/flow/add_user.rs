@@ -25,6 +25,8 @@ pub struct NewUser<'a> {
     pub role: Role,
     /// Its phone number, where one is known.
     pub phone: Option<PhoneNumber>,
+    /// Its second address, where there is one.
+    pub notice_email: Option<Email>,
 }
 
 /// Makes an account.
@@ -39,6 +41,7 @@ pub async fn add_user(store: &Store, hasher: &Hasher, new: NewUser<'_>, call: &C
         security_version: 1,
         password_hash: Some(hash),
         phone: new.phone,
+        notice_email: new.notice_email,
         create_time: call.now,
         role_time: call.now,
     };

@@ -45,7 +45,7 @@ async fn replace(kit: &Kit, principal: &Principal, set: &Set, version: i64, call
     let account = account.filter(|account| !account.blocked && account.security_version == version);
     let account = account.ok_or(Refusal::Unauthenticated)?;
     super::prove::must_live(&tx, principal, call).await?;
-    insert_backup_codes(&tx, &account, set, Some(principal.session), call).await?;
+    insert_backup_codes(&tx, &account, set, Some(principal.session), "", call).await?;
     if tx.raise_security_version(account.id).await? == Swap::Stale {
         return Err(Refusal::Unauthenticated.into());
     }

@@ -13,8 +13,8 @@ use crate::{
     error::{Error, Refusal},
     factor::password::Password,
     model::{
-        Account, Acr, Amr, Email, Event, EventKind, Handle, HandleKind, PasswordHash, Principal, Proof, Subject,
-        has_factor,
+        Account, Acr, Amr, Email, Event, EventKind, Handle, HandleKind, NEW_NETWORK, PasswordHash, Principal, Proof,
+        Subject, has_factor,
     },
     policy,
     secret::{self, Secret},
@@ -68,7 +68,8 @@ async fn answer(
                 trial.ladder.clear(&tx).await?;
                 if !account.blocked {
                     trial.ladder.remember(&tx, call).await?;
-                    return proceed(kit, tx, &account, call).await;
+                    let note = if trial.ladder.is_new_network() { NEW_NETWORK } else { "" };
+                    return proceed(kit, tx, &account, note, call).await;
                 }
                 Refusal::UserBlocked
             }
@@ -135,7 +136,7 @@ impl JudgedPassword<'_> {
 }
 
 /// The password was right. What the account is now decides, not what it was before the password was hashed.
-async fn proceed(kit: &Kit, tx: Tx, account: &Account, call: &Call) -> Result<SignIn, Error> {
+async fn proceed(kit: &Kit, tx: Tx, account: &Account, note: &str, call: &Call) -> Result<SignIn, Error> {
     let factors = tx.factors(account.id).await?;
     let version = account.security_version;
     let has_factor = has_factor(&factors);
@@ -145,21 +146,21 @@ async fn proceed(kit: &Kit, tx: Tx, account: &Account, call: &Call) -> Result<Si
             let proof = Proof { auth_time: call.now, amr: Amr::password(), acr: Acr::One };
             let (session, refresh) = kit.open_session(&tx, account.id, proof, call).await?;
             let event = Event::of(EventKind::LoginSuccess, account.id, &call.origin).session(session.id);
-            tx.record(&event, call.now).await?;
+            tx.record(&event.note(note), call.now).await?;
             tx.commit().await?;
             let tokens = kit.tokens(&session, account.role, Some(refresh.to_text()), call)?;
             Ok(SignIn::Tokens { tokens, grace_end })
         }
         policy::SignIn::Challenge => {
             let offers = kit.offers(&factors)?;
-            tx.record(&Event::of(EventKind::ChallengeCreated, account.id, &call.origin), call.now).await?;
+            tx.record(&Event::of(EventKind::ChallengeCreated, account.id, &call.origin).note(note), call.now).await?;
             tx.commit().await?;
             let mut challenge = kit.open_challenge(account.id, version, Subject::Login { offers }, call).await?;
             send_at_once(kit, &mut challenge, account.id, None, &factors, call).await;
             Ok(SignIn::Challenge(challenge))
         }
         policy::SignIn::Enrolment => {
-            tx.record(&Event::of(EventKind::EnrolmentRequired, account.id, &call.origin), call.now).await?;
+            tx.record(&Event::of(EventKind::EnrolmentRequired, account.id, &call.origin).note(note), call.now).await?;
             tx.commit().await?;
             let subject = Subject::EnrolmentToken;
             let (token, end_time) = kit.open(HandleKind::EnrolmentToken, account.id, version, subject, call).await?;

@@ -19,6 +19,7 @@ mod list_sessions;
 mod list_users;
 mod local_auth;
 mod mint;
+pub mod notify;
 mod paging;
 mod prove;
 mod record_refusals;
@@ -73,12 +74,14 @@ use crate::{
     error::Error,
     factor,
     hash::Hasher,
+    mail::Mail,
     model::{EnrolledFactor, Offer, Origin, Settings},
     seal::KeyRing,
     sms::Sms,
     store::Store,
     telemetry::Meters,
     token::access::AccessTokens,
+    webhook::Webhook,
 };
 
 /// What the verbs work with.
@@ -101,6 +104,10 @@ pub struct Kit {
     pub refusals: Refusals,
     /// What sends text messages; None = nothing does.
     pub sms: Option<Sms>,
+    /// What tells the operator's webhook; None = there is none.
+    pub webhook: Option<Webhook>,
+    /// What sends mail to users; None = nothing does.
+    pub mail: Option<Mail>,
     /// Text messages on their way.
     pub outbox: Outbox,
     /// What is counted.

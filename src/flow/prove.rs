@@ -8,6 +8,7 @@ use super::{
     Call, Kit,
     attempt::{Attempt, Stop, without_challenge},
     send_code::Tolls,
+    verify::backup_codes_remaining,
 };
 use crate::{
     challenge,
@@ -38,6 +39,19 @@ pub(super) struct Proven {
     pub(super) account: Account,
     pub(super) factors: Vec<EnrolledFactor>,
     pub(super) method: Method,
+}
+
+impl Proven {
+    /// A record of the code: with a backup code it says how many are left.
+    pub(super) fn event<'a>(&self, kind: EventKind, call: &'a Call) -> Result<Event<'a>, Error> {
+        let event = Event::of(kind, self.account.id, &call.origin).method(self.method);
+        if self.method != Method::BackupCode {
+            return Ok(event);
+        }
+        // The factors were read before the code was used up.
+        let left = backup_codes_remaining(&self.factors)?.saturating_sub(1);
+        Ok(Event { count: Some(i64::from(left)), ..event })
+    }
 }
 
 /// Judges a code that answers a challenge.
@@ -307,8 +321,8 @@ impl InCall {
             (tx, account.ok_or(Refusal::Unauthenticated)?)
         } else {
             let proven = self.judge(kit, principal, call).await?;
-            let event = Event::of(EventKind::CodeSuccess, principal.user, &call.origin);
-            proven.tx.record(&event.session(principal.session).method(proven.method), call.now).await?;
+            let event = proven.event(EventKind::CodeSuccess, call)?.session(principal.session);
+            proven.tx.record(&event, call.now).await?;
             (proven.tx, proven.account)
         };
         must_live(&tx, principal, call).await?;

@@ -97,7 +97,7 @@ async fn with_second_factor(
     let new = new.hash(&kit.hasher).await?;
     let code = Code { input: &request.code, method: None };
     let proven = prove(kit, attempt, &code, call).await?;
-    let event = Event::of(EventKind::CodeSuccess, proven.account.id, &call.origin).method(proven.method);
+    let event = proven.event(EventKind::CodeSuccess, call)?;
     proven.tx.record(&event, call.now).await?;
     Ok(finish(kit, proven.tx, &proven.account, &new, &token, call).await?)
 }

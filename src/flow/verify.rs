@@ -16,8 +16,7 @@ use crate::{
     error::{Error, Refusal},
     factor::{self, backup_code},
     model::{
-        Acr, Amr, Caller, EnrolledFactor, Event, EventKind, Method, PendingEnrolment, Proof, Purpose, Role, SessionId,
-        Subject,
+        Acr, Amr, Caller, EnrolledFactor, EventKind, Method, PendingEnrolment, Proof, Purpose, Role, SessionId, Subject,
     },
     policy,
     secret::Secret,
@@ -87,17 +86,18 @@ async fn judge(
 }
 
 async fn login(kit: &Kit, proven: Proven, call: &Call) -> Result<Verified, Stop> {
+    let event = proven.event(EventKind::LoginSuccess, call)?;
     let Proven { tx, account, factors, method } = proven;
     let proof = Proof { auth_time: call.now, amr: Amr::password().with(factor::of(method).amr()), acr: Acr::Two };
     let (session, refresh) = kit.open_session(&tx, account.id, proof, call).await?;
-    let event = Event::of(EventKind::LoginSuccess, account.id, &call.origin).session(session.id).method(method);
-    tx.record(&event, call.now).await?;
+    tx.record(&event.session(session.id), call.now).await?;
     tx.commit().await?;
     let tokens = kit.tokens(&session, account.role, Some(refresh.to_text()), call)?;
     verified(kit, Purpose::Login, tokens, account.role, &factors, method)
 }
 
 async fn step_up(kit: &Kit, proven: Proven, session: SessionId, call: &Call) -> Result<Verified, Stop> {
+    let event = proven.event(EventKind::StepUp, call)?;
     let Proven { tx, account, factors, method } = proven;
     let live = tx.find_live_session(session).await?.filter(|live| live.session.is_alive(call.now));
     let Some(mut live) = live else {
@@ -108,8 +108,7 @@ async fn step_up(kit: &Kit, proven: Proven, session: SessionId, call: &Call) -> 
     if tx.save_proof(session, &live.session.proof).await? == Swap::Stale {
         return Err(Stop::NotJudged(Refusal::Unauthenticated));
     }
-    let event = Event::of(EventKind::StepUp, account.id, &call.origin).session(session).method(method);
-    tx.record(&event, call.now).await?;
+    tx.record(&event.session(session), call.now).await?;
     tx.commit().await?;
     let tokens = kit.tokens(&live.session, account.role, None, call)?;
     verified(kit, Purpose::StepUp, tokens, account.role, &factors, method)

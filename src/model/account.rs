@@ -49,6 +49,8 @@ pub struct Account {
     pub password_hash: Option<PasswordHash>,
     /// Its phone number, where one is known: a factor is made of it by enrolling it alone.
     pub phone: Option<PhoneNumber>,
+    /// A second address, which is told too what happens to the account; nobody signs in with it.
+    pub notice_email: Option<Email>,
     /// When it was made.
     pub create_time: Timestamp,
     /// Since when it has its role.

@@ -120,6 +120,12 @@ impl EventKind {
     }
 }
 
+/// The note of a right password that came from a network which no sign-in had come from.
+pub const NEW_NETWORK: &str = "new network";
+
+/// The note of backup codes that were made together with the first factor.
+pub const WITH_FACTOR: &str = "with the first factor";
+
 /// One record of the audit log, less its id and time.
 pub struct Event<'a> {
     /// What happened.
@@ -134,7 +140,7 @@ pub struct Event<'a> {
     pub method: Option<Method>,
     /// The reason of the refusal, when it was one.
     pub reason: Option<&'static str>,
-    /// How often it happened, where one record stands for many.
+    /// How often it happened, where one record stands for many; how many backup codes are left, where one was used.
     pub count: Option<i64>,
     /// Words for whoever reads it: why it was done, or what exactly.
     pub note: Option<&'a str>,

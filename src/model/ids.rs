@@ -98,6 +98,10 @@ id! {
     AuditEventId, "evt_"
 }
 id! {
+    /// Id of what is handed over to the outside.
+    DeliveryId, "dlv_"
+}
+id! {
     /// Id of a request that came without one.
     RequestId, "req_"
 }

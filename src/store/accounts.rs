@@ -71,6 +71,10 @@ impl Tx {
                 Some(phone) => Set(Some(seal_phone(&self.ring, account.id, phone)?)),
                 None => NotSet,
             },
+            notice_email: match &account.notice_email {
+                Some(email) => Set(Some(seal_notice_email(&self.ring, account.id, email)?)),
+                None => NotSet,
+            },
         };
         inserted(user::Entity::insert(row).exec_without_returning(&self.inner).await)
     }
@@ -109,6 +113,18 @@ impl Tx {
             .exec(&self.inner)
             .await;
         inserted(done.map(|done| done.rows_affected))
+    }
+
+    /// Sets the second address, or takes it away.
+    pub async fn save_notice_email(&self, id: UserId, email: Option<&Email>) -> Result<Swap, Error> {
+        let sealed = email.map(|email| seal_notice_email(&self.ring, id, email)).transpose()?;
+        let done = user::Entity::update_many()
+            .col_expr(user::Column::NoticeEmail, Expr::val(sealed))
+            .filter(user::Column::Id.eq(id.uuid()))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
     }
 
     /// Sets the role, and raises the security version.
@@ -200,6 +216,7 @@ pub(super) fn account(row: user::Model, ring: &KeyRing) -> Result<Account, Error
         security_version: row.security_version,
         password_hash,
         phone,
+        notice_email: row.notice_email.map(|sealed| open_notice_email(ring, id, &sealed)).transpose()?,
         create_time: Timestamp::from_millis(row.create_time),
         // Accounts from before this was noted have had their role since they were made.
         role_time: Timestamp::from_millis(std::cmp::max(row.role_time, row.create_time)),
@@ -232,4 +249,18 @@ fn open_phone(ring: &KeyRing, id: UserId, sealed: &[u8]) -> Result<PhoneNumber, 
 
 fn phone_place(id: &UserId) -> Place<'_> {
     Place { table: "users", column: "phone", user: id.bytes(), row: id.bytes() }
+}
+
+fn seal_notice_email(ring: &KeyRing, id: UserId, email: &Email) -> Result<Vec<u8>, Error> {
+    Ok(ring.seal(notice_email_place(&id), email.typed().as_bytes())?)
+}
+
+fn open_notice_email(ring: &KeyRing, id: UserId, sealed: &[u8]) -> Result<Email, Error> {
+    let plain = ring.open(notice_email_place(&id), sealed)?;
+    let email = std::str::from_utf8(plain.expose()).ok().and_then(|text| Email::parse(text).ok());
+    Ok(email.context("a stored second address is none")?)
+}
+
+fn notice_email_place(id: &UserId) -> Place<'_> {
+    Place { table: "users", column: "notice_email", user: id.bytes(), row: id.bytes() }
 }

@@ -9,12 +9,15 @@ use uuid::Uuid;
 
 use super::{
     Store,
-    entity::{bucket, create_request, known_network, password_token, session, sms_prefix, spent_challenge},
+    entity::{bucket, create_request, delivery, known_network, password_token, session, sms_prefix, spent_challenge},
     outage,
 };
 use crate::{clock::Timestamp, error::Error};
 
 type Hash = Vec<u8>;
+
+/// What was given up can be looked at for 30 days.
+const GIVEN_UP_KEPT: i64 = 30 * 24 * 60 * 60 * 1000;
 
 impl Store {
     /// Removes at most `batch` rows of each kind that ended before `now`; answers how many went.
@@ -27,6 +30,7 @@ impl Store {
         let tokens = password_token::Column::EndTime.lte(now);
         let requests = create_request::Column::EndTime.lte(now);
         let prefixes = sms_prefix::Column::EndTime.lte(now);
+        let given_up = delivery::Column::CreateTime.lte(now - GIVEN_UP_KEPT).and(delivery::Column::DueTime.is_null());
         let swept = [
             self.forget_successors(batch, now).await?,
             self.delete::<session::Entity, Uuid>(session::Column::Id, sessions, batch).await?,
@@ -37,6 +41,7 @@ impl Store {
             self.delete::<password_token::Entity, Hash>(password_token::Column::TokenHash, tokens, batch).await?,
             self.delete::<create_request::Entity, Hash>(create_request::Column::RequestHash, requests, batch).await?,
             self.delete::<sms_prefix::Entity, String>(sms_prefix::Column::Prefix, prefixes, batch).await?,
+            self.delete::<delivery::Entity, Uuid>(delivery::Column::Id, given_up, batch).await?,
         ];
         Ok(swept.into_iter().sum())
     }

@@ -11,6 +11,7 @@ pub struct Meters {
     refusals: Counter<u64>,
     returned: Counter<u64>,
     sent_today: Gauge<i64>,
+    deliveries: Counter<u64>,
 }
 
 impl Meters {
@@ -30,6 +31,11 @@ impl Meters {
                 "Text messages not sent, by the limit that was full.",
             ),
             returned: counter("countersign.sms.codes_returned", "{code}", "Codes of text messages that came back."),
+            deliveries: counter(
+                "countersign.deliveries",
+                "{delivery}",
+                "What was handed over to the webhook and by mail, by channel and what became of the try.",
+            ),
             sent_today: meter
                 .i64_gauge("countersign.sms.sent_today")
                 .with_unit("{message}")
@@ -53,6 +59,11 @@ impl Meters {
         self.returned.add(1, &[]);
     }
 
+    /// Something was handed over on a channel, or was not.
+    pub fn delivery(&self, channel: &'static str, outcome: &'static str) {
+        self.deliveries.add(1, &[KeyValue::new("channel", channel), KeyValue::new("outcome", outcome)]);
+    }
+
     /// How many text messages of the day's budget are sent.
     pub fn sent_today(&self, count: i64) {
         self.sent_today.record(count, &[]);
@@ -70,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_messages_are_counted_by_outcome_and_by_limit() {
+    fn what_goes_out_is_counted_by_outcome_and_by_limit() {
         let exporter = InMemoryMetricExporter::default();
         let provider = SdkMeterProvider::builder().with_periodic_exporter(exporter.clone()).build();
         let meters = Meters::of(&provider.meter("test"));
@@ -80,6 +91,7 @@ mod tests {
         meters.message_refused("budget");
         meters.code_returned();
         meters.sent_today(3);
+        meters.delivery("webhook", "taken");
         assert!(provider.force_flush().is_ok());
         let all = exporter.get_finished_metrics().unwrap_or_default();
         let mut seen = Vec::new();
@@ -97,6 +109,7 @@ mod tests {
         }
         seen.sort();
         let expected = [
+            "countersign.deliveries webhook taken 1",
             "countersign.sms.codes_returned  1",
             "countersign.sms.messages taken 2",
             "countersign.sms.messages unknown 1",

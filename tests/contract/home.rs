@@ -65,6 +65,7 @@ pub fn account(email: &str) -> Account {
         security_version: 1,
         password_hash: Some(Secret::new("$argon2id$".to_owned())),
         phone: None,
+        notice_email: None,
         create_time: NOW,
         role_time: NOW,
     }

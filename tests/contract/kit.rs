@@ -76,6 +76,8 @@ impl Bench {
             sources: Sources::new(None),
             refusals: Refusals::default(),
             sms: None,
+            webhook: None,
+            mail: None,
             outbox: Outbox::new().0,
             meters: Meters::of_process(),
             settings,
@@ -83,7 +85,14 @@ impl Bench {
         for email in emails {
             let password = Secret::new(PASSWORD.to_owned());
             let email = Email::parse(email).unwrap();
-            let new = NewUser { service: "Countersign", email, password: &password, role: Role::User, phone: None };
+            let new = NewUser {
+                service: "Countersign",
+                email,
+                password: &password,
+                role: Role::User,
+                phone: None,
+                notice_email: None,
+            };
             flow::add_user(&kit.store, &kit.hasher, new, &call(NOW)).await.unwrap();
         }
         Self { kit, ephemeral, rules: Rules::of_this_release().unwrap(), home }

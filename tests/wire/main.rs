@@ -14,6 +14,7 @@ mod enrolment;
 mod gateway;
 mod grace;
 mod login;
+mod notices;
 mod openapi;
 mod passwords;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
@@ -21,9 +22,11 @@ mod passwords;
 mod peek;
 mod phone;
 mod plain;
+mod postbox;
 mod provider;
 mod providers;
 mod races;
+mod receiver;
 mod required;
 mod rest;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
@@ -38,4 +41,5 @@ mod step_up;
 mod tokens;
 mod transcoding;
 mod transport;
+mod webhooks;
 mod world;

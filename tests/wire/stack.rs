@@ -137,7 +137,7 @@ async fn add_accounts(config: &Config) {
     let password = Secret::new(PASSWORD.to_owned());
     for (email, role) in [(ALICE, Role::User), (BOB, Role::User), (ADMIN, Role::Admin)] {
         let email = Email::parse(email).unwrap();
-        let new = NewUser { service: "Countersign", email, password: &password, role, phone: None };
+        let new = NewUser { service: "Countersign", email, password: &password, role, phone: None, notice_email: None };
         flow::add_user(&store, &hasher, new, &call).await.unwrap();
     }
     store.close().await.unwrap();

@@ -33,6 +33,8 @@ pub struct CreateUserRequest {
     pub role: Role,
     /// Its phone number; may be empty.
     pub phone_number: String,
+    /// Its second address; may be empty.
+    pub notice_email: String,
     /// Its password; empty = none.
     pub password: Secret<String>,
     /// The caller's name for the request; may be empty.
@@ -52,6 +54,7 @@ struct Wanted {
     email: Email,
     role: Role,
     phone: Option<PhoneNumber>,
+    notice_email: Option<Email>,
     hash: Option<PasswordHash>,
 }
 
@@ -70,6 +73,7 @@ pub async fn create_user(
 ) -> Result<Created, Error> {
     let email = Email::parse(&request.email).map_err(|problem| Refusal::field("user.email", problem))?;
     let phone = phone(kit, &request.phone_number)?;
+    let notice_email = notice_email(&request.notice_email)?;
     let repeatable = repeatable(kit, admin.user, request, &email, phone.as_ref())?;
     if let Some(created) = repeated(kit, admin, repeatable.as_ref(), call).await? {
         return Ok(created);
@@ -81,7 +85,7 @@ pub async fn create_user(
             Some(Password::parse_new("password", &request.password, &names)?.hash(&kit.hasher).await?)
         }
     };
-    let wanted = Wanted { email, role: request.role, phone, hash };
+    let wanted = Wanted { email, role: request.role, phone, notice_email, hash };
     let token = NewToken::make()?;
     match again(|| make(kit, admin, &wanted, repeatable.as_ref(), &token, call)).await? {
         Some(user) => {
@@ -122,6 +126,7 @@ async fn make(
         security_version: 1,
         password_hash: wanted.hash.as_ref().map(|hash| Secret::new(hash.expose().clone())),
         phone: wanted.phone.clone(),
+        notice_email: wanted.notice_email.clone(),
         create_time: call.now,
         role_time: call.now,
     };
@@ -164,6 +169,12 @@ async fn repeated(
     Ok(Some(Created { user, token }))
 }
 
+/// A second address; None = there is none.
+pub(super) fn notice_email(text: &str) -> Result<Option<Email>, Refusal> {
+    let email = (!text.is_empty()).then(|| Email::parse(text)).transpose();
+    email.map_err(|problem| Refusal::field("user.notice_email", problem))
+}
+
 fn phone(kit: &Kit, text: &str) -> Result<Option<PhoneNumber>, Refusal> {
     if text.is_empty() {
         return Ok(None);
@@ -195,7 +206,10 @@ fn repeatable(
     // Not the password: nothing that could be tried against a list is kept of it.
     let has_password = !request.password.expose().is_empty();
     let number = phone.map(PhoneNumber::expose).unwrap_or_default();
-    let content = format!("{} {number} {has_password} {}", request.role.as_str(), email.typed());
+    let mut content = format!("{} {number} {has_password} {}", request.role.as_str(), email.typed());
+    if !request.notice_email.is_empty() {
+        content = format!("{content} {}", request.notice_email);
+    }
     let content = secret::fingerprint(&kit.ring.index("create request content", content.as_bytes())?);
     Ok(Some(Repeatable { name, content }))
 }

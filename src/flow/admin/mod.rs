@@ -28,7 +28,7 @@ pub use user::{MethodLock, SeenUser, issue_password_reset, read_user, read_users
 use super::{Call, Kit, again::again};
 use crate::{
     error::{Error, Refusal},
-    model::{Account, Event, EventKind, Principal, Role, UserId},
+    model::{Account, Email, Event, EventKind, Principal, Role, UserId},
     store::Tx,
 };
 
@@ -90,8 +90,9 @@ async fn may_go(tx: &Tx, account: &Account) -> Result<(), Error> {
 
 /// What changes with an account: who decides by what was read shows it again.
 pub fn etag(kit: &Kit, account: &Account) -> Result<String, Error> {
-    let Account { security_version, email, role, blocked, .. } = account;
-    let content = format!("{security_version} {} {blocked} {}", role.as_str(), email.typed());
+    let Account { security_version, email, notice_email, role, blocked, .. } = account;
+    let notice_email = notice_email.as_ref().map(Email::typed).unwrap_or_default();
+    let content = format!("{security_version} {} {blocked} {} {notice_email}", role.as_str(), email.typed());
     let hash = kit.ring.index("user etag", &[account.id.bytes().as_slice(), content.as_bytes()].concat())?;
     Ok(crate::secret::to_text(&hash[..12]))
 }

@@ -1,9 +1,9 @@
 //! Changes an account: its e-mail address, its role.
 
-use super::{SeenUser, begin_alone, is_current, may_go, user::seen};
+use super::{SeenUser, begin_alone, create_user::notice_email, is_current, may_go, user::seen};
 use crate::{
     error::{Error, Refusal},
-    flow::{Call, Kit, again::again, local_auth::owner},
+    flow::{Call, Kit, again::again, local_auth::owner, notify::tell_old_address},
     model::{Account, Email, Event, EventKind, PhoneNumber, Principal, Role, UserId},
     store::Tx,
     swap::Swap,
@@ -17,6 +17,8 @@ pub struct UpdateUserRequest {
     pub etag: String,
     /// The new e-mail address; None = as it is.
     pub email: Option<String>,
+    /// The new second address, empty = none; None = as it is.
+    pub notice_email: Option<String>,
     /// The new role; None = as it is.
     pub role: Option<Role>,
     /// What was sent along of what this does not change.
@@ -34,15 +36,23 @@ pub async fn update_user(
 ) -> Result<SeenUser, Error> {
     let email = request.email.as_deref().map(Email::parse).transpose();
     let email = email.map_err(|problem| Refusal::field("user.email", problem))?;
-    again(|| update_once(kit, admin, request, email.as_ref(), call)).await?;
+    let notice_email = request.notice_email.as_deref().map(notice_email).transpose()?;
+    let addresses = Addresses { email, notice_email };
+    again(|| update_once(kit, admin, request, &addresses, call)).await?;
     seen(kit, request.user).await
+}
+
+/// The new addresses; None = as it is.
+struct Addresses {
+    email: Option<Email>,
+    notice_email: Option<Option<Email>>,
 }
 
 async fn update_once(
     kit: &Kit,
     admin: &Principal,
     request: &UpdateUserRequest,
-    email: Option<&Email>,
+    addresses: &Addresses,
     call: &Call,
 ) -> Result<(), Error> {
     let tx = begin_alone(kit, admin, call).await?;
@@ -50,14 +60,18 @@ async fn update_once(
     is_current(kit, &account, &request.etag)?;
     request.is_possible(&account)?;
     let role = request.role.filter(|role| *role != account.role);
-    let email = email.filter(|email| email.typed() != account.email.typed());
+    let email = addresses.email.as_ref().filter(|email| email.typed() != account.email.typed());
+    let notice_email = addresses.notice_email.as_ref().filter(|email| **email != account.notice_email);
     if let Some(role) = role {
         change_role(&tx, &account, role, call).await?;
     }
     if let Some(email) = email {
         change_email(kit, &tx, &account, email, call).await?;
     }
-    if role.is_none() && email.is_none() {
+    if let Some(notice_email) = notice_email {
+        change_notice_email(kit, &tx, &account, notice_email.as_ref(), call).await?;
+    }
+    if role.is_none() && email.is_none() && notice_email.is_none() {
         tx.record(&Event::of(EventKind::AdminRead, account.id, &call.origin).note("UpdateUser"), call.now).await?;
     }
     tx.commit().await
@@ -99,5 +113,22 @@ async fn change_email(kit: &Kit, tx: &Tx, account: &Account, email: &Email, call
     if email.canonical() != account.email.canonical() {
         tx.forget_networks_of(&owner(&kit.ring, &account.email)?).await?;
     }
+    tell_old_address(kit, tx, &account.email, call).await?;
     tx.record(&Event::of(EventKind::UserUpdated, account.id, &call.origin).note("email"), call.now).await
+}
+
+async fn change_notice_email(
+    kit: &Kit,
+    tx: &Tx,
+    account: &Account,
+    email: Option<&Email>,
+    call: &Call,
+) -> Result<(), Error> {
+    if tx.save_notice_email(account.id, email).await? == Swap::Stale {
+        return Err(Refusal::NotFound.into());
+    }
+    if let Some(old) = &account.notice_email {
+        tell_old_address(kit, tx, old, call).await?;
+    }
+    tx.record(&Event::of(EventKind::UserUpdated, account.id, &call.origin).note("notice_email"), call.now).await
 }

@@ -80,6 +80,11 @@ impl Ladder {
         Ok(())
     }
 
+    /// Whether no sign-in had come from the network.
+    pub(super) fn is_new_network(&self) -> bool {
+        self.known_until.is_none()
+    }
+
     /// The network is no stranger from now on. What is known for long enough is not written again at every sign-in.
     pub(super) async fn remember(&self, tx: &Tx, call: &Call) -> Result<(), Error> {
         if self.known_until.is_some_and(|until| call.now.plus(limit::NETWORK_MEMORY - limit::NETWORK_SLACK) < until) {

@@ -18,7 +18,7 @@ use crate::{
     },
     model::{
         Account, Acr, Amr, Event, EventKind, FactorId, FailureKey, Method, NewFactor, Offer, Opener, PendingEnrolment,
-        Proof, Session, SessionId, Spend, has_factor,
+        Proof, Session, SessionId, Spend, WITH_FACTOR, has_factor,
     },
     policy,
     secret::Secret,
@@ -165,7 +165,7 @@ async fn add(
     tx.record(&event(EventKind::FactorCreated), call.now).await?;
     if let Some(set) = set {
         tx.clear_failures(user, FailureKey::Method(Method::BackupCode)).await?;
-        insert_backup_codes(tx, account, set, session, call).await?;
+        insert_backup_codes(tx, account, set, session, WITH_FACTOR, call).await?;
     }
     tx.clear_failures(user, FailureKey::Enrolment(method)).await?;
     tx.clear_failures(user, FailureKey::Method(method)).await?;
@@ -181,13 +181,14 @@ pub(in crate::flow) async fn insert_backup_codes(
     account: &Account,
     set: &Set,
     session: Option<SessionId>,
+    note: &str,
     call: &Call,
 ) -> Result<(), Error> {
     let (user, method) = (account.id, Method::BackupCode);
     tx.delete_factors(user, Some(method)).await?;
     let id = FactorId::new(call.now);
     tx.insert_factor(&NewFactor { id, user, method, label: "", data: &set.data, spent: 0 }, call.now).await?;
-    let event = Event::of(EventKind::BackupCodesCreated, user, &call.origin).method(method);
+    let event = Event::of(EventKind::BackupCodesCreated, user, &call.origin).method(method).note(note);
     tx.record(&Event { session, ..event }, call.now).await
 }
 

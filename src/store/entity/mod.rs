@@ -4,6 +4,8 @@ pub mod audit_chain;
 pub mod audit_event;
 pub mod bucket;
 pub mod create_request;
+pub mod delivery;
+pub mod delivery_cursor;
 pub mod factor;
 pub mod factor_failure;
 pub mod key_check;

@@ -17,6 +17,7 @@ pub struct Model {
     pub phone: Option<Vec<u8>>,
     pub first_enroll_time: Option<i64>,
     pub role_time: i64,
+    pub notice_email: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

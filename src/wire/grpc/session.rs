@@ -141,6 +141,7 @@ impl pb::session_service_server::SessionService for Session {
             email: account.email.typed().to_owned(),
             role: pb::Role::from(account.role).into(),
             create_time: Some(timestamp(account.create_time)),
+            notice_email: account.notice_email.as_ref().map(|email| email.typed().to_owned()).unwrap_or_default(),
         }))
     }
 

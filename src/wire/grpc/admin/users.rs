@@ -35,6 +35,7 @@ impl Admin {
             role: role("user.role", user.role)?.unwrap_or(Role::User),
             email: user.email,
             phone_number: user.phone_number,
+            notice_email: user.notice_email,
             password,
             request_id: message.request_id,
         };
@@ -161,16 +162,19 @@ impl Admin {
 fn update(message: &pb::UpdateUserRequest) -> Result<UpdateUserRequest, Refusal> {
     let user = message.user.as_ref().ok_or_else(|| Refusal::field("user", "must name the account: user.user_id."))?;
     let paths = message.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    if let Some(unknown) = paths.iter().find(|path| !["email", "role", "*"].contains(&path.as_str())) {
-        let problem = format!("names {:?}, which is not changed by this call: email and role are.", shortened(unknown));
+    if let Some(unknown) = paths.iter().find(|path| !["email", "notice_email", "role", "*"].contains(&path.as_str())) {
+        let problem = format!(
+            "names {:?}, which is not changed by this call: email, notice_email and role are.",
+            shortened(unknown)
+        );
         return Err(Refusal::field("update_mask", problem));
     }
     let is_meant = |name: &str, is_set: bool| match paths {
         [] => is_set,
         paths => paths.iter().any(|path| path == name || path == "*"),
     };
-    if paths.is_empty() && user.email.is_empty() && user.role == 0 {
-        return Err(Refusal::field("user", "must hold what is to be changed: email, role."));
+    if paths.is_empty() && user.email.is_empty() && user.notice_email.is_empty() && user.role == 0 {
+        return Err(Refusal::field("user", "must hold what is to be changed: email, notice_email, role."));
     }
     let is_whole = paths.is_empty() || paths.iter().any(|path| path == "*");
     let role = role("user.role", user.role)?;
@@ -182,6 +186,7 @@ fn update(message: &pb::UpdateUserRequest) -> Result<UpdateUserRequest, Refusal>
         user: needed("user.user_id", &user.user_id)?,
         etag: user.etag.clone(),
         email: is_meant("email", !user.email.is_empty()).then(|| user.email.clone()),
+        notice_email: is_meant("notice_email", !user.notice_email.is_empty()).then(|| user.notice_email.clone()),
         role: role.filter(|_| has_role),
         // With a mask whatever it does not name is not meant.
         blocked: is_whole && user.blocked,
@@ -201,6 +206,7 @@ fn shown(user: SeenUser) -> pb::User {
         email: account.email.typed().to_owned(),
         role: pb::Role::from(account.role).into(),
         phone_number: account.phone.as_ref().map(PhoneNumber::masked).unwrap_or_default(),
+        notice_email: account.notice_email.as_ref().map(|email| email.typed().to_owned()).unwrap_or_default(),
         blocked: account.blocked,
         password_set: account.password_hash.is_some(),
         create_time: Some(timestamp(account.create_time)),
