@@ -22,6 +22,7 @@ mod m0008_enrolled;
 mod m0009_roles;
 mod m0010_audit_chain;
 mod m0011_deliveries;
+mod m0012_data_keys;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_roles::Migration),
             Box::new(m0010_audit_chain::Migration),
             Box::new(m0011_deliveries::Migration),
+            Box::new(m0012_data_keys::Migration),
         ]
     }
 

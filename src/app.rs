@@ -10,7 +10,7 @@ use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use background::{in_time, own_call};
-pub use open::{Schema, open_store, read_ring, schema_status, write_ring};
+pub use open::{Schema, open_store, open_with_roots, read_ring, schema_status, write_ring};
 
 use crate::wire::http::{Cookie, Gateway, Server};
 use crate::{
@@ -19,10 +19,11 @@ use crate::{
     ephemeral::{self, Ephemeral, Memory},
     error::Error,
     file,
-    flow::{self, Call, Kit, NewUser, Outbox, Refusals, Sources},
+    flow::{self, Call, Kit, Letters, NewUser, Outbox, Refusals, Sources},
     hash::{Cost, Hasher},
     mail::Mail,
     model::{Email, Origin, Role},
+    seal::KeyRing,
     secret::Secret,
     sms::Sms,
     store::Store,
@@ -80,6 +81,7 @@ pub struct App {
     delivery: JoinSet<()>,
     background: JoinSet<()>,
     sealer: Arc<flow::audit::Sealer>,
+    keeper: Arc<flow::keys::Keeper>,
 }
 
 impl App {
@@ -94,28 +96,8 @@ impl App {
         let rules = Rules::of_this_release()?;
         let grpc = listeners.grpc.local_addr()?;
         let http = listeners.http.as_ref().map(TcpListener::local_addr).transpose()?;
-        let (store, ring) = open_store(config, Schema::AsConfigured, clock.now()).await?;
-        let signing = SigningKeys::from_ring(&ring)?;
-        let hasher = Hasher::with_cost(thread::available_parallelism()?.get(), cost)?;
-        bootstrap(config, &store, &hasher, clock.now()).await?;
-        let settings = store.settings().await.map_err(Error::into_anyhow)?;
-        let (outbox, letters) = Outbox::new();
-        let kit = Arc::new(Kit {
-            store: store.clone(),
-            ephemeral: open_ephemeral(&config.redis)?,
-            ring,
-            hasher,
-            access: AccessTokens::new(config.token.issuer.clone(), config.token.audience.clone(), signing),
-            service_name: config.totp_issuer.clone(),
-            sources: Sources::new(config.source_failures),
-            refusals: Refusals::default(),
-            sms: config.sms.as_ref().map(|sms| Sms::new(sms, &config.totp_issuer)).transpose()?,
-            webhook: config.webhook.as_ref().map(Webhook::new).transpose()?,
-            mail: config.mail.as_ref().map(|mail| Mail::new(mail, &config.totp_issuer)).transpose()?,
-            outbox,
-            meters: Meters::of_process(),
-            settings: watch::Sender::new(settings),
-        });
+        let (store, ring, roots) = open_with_roots(config, Schema::AsConfigured, clock.now()).await?;
+        let (kit, letters) = kit(config, store, ring, clock.now(), cost).await?;
         let health = Health::new().await;
         let proxies = Proxies::new(config.trusted_proxies.clone());
         let (stop, stopped) = watch::channel(false);
@@ -135,10 +117,25 @@ impl App {
         let mut delivery = JoinSet::new();
         delivery.spawn(flow::deliver(Arc::clone(&kit), letters, Arc::clone(&clock), until_set(stopped_delivery)));
         let sealer = Arc::new(flow::audit::Sealer::new(&own_call(clock.as_ref())));
-        let mut background = background::start(&kit, &clock, &sealer, config.audit_retention);
+        let keeper = Arc::new(flow::keys::Keeper::new(roots, SystemClock.now()));
+        let mut background = background::start(&kit, &clock, &sealer, &keeper, config);
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });
-        Ok(Self { grpc, http, health, kit, clock, stop, servers, quiet, stop_delivery, delivery, background, sealer })
+        Ok(Self {
+            grpc,
+            http,
+            health,
+            kit,
+            clock,
+            stop,
+            servers,
+            quiet,
+            stop_delivery,
+            delivery,
+            background,
+            sealer,
+            keeper,
+        })
     }
 
     /// Where gRPC is served.
@@ -188,12 +185,47 @@ impl App {
         if let Err(fault) = in_time(CLOSE, sealing).await {
             tracing::warn!(?fault, "the last records of the audit log are sealed by the next start");
         }
+        if let Err(fault) = in_time(CLOSE, self.kit.store.forget_replica(self.keeper.name())).await {
+            tracing::warn!(?fault, "this replica counts as live for half a minute more");
+        }
         let Ok(closed) = timeout(CLOSE, self.kit.store.clone().close()).await else {
             tracing::warn!("the database does not answer; its connections are left to it");
             return Ok(());
         };
         closed
     }
+}
+
+/// What the verbs work with, and the other end of the outbox. Makes the first administrator where there is to be one.
+async fn kit(
+    config: &Config,
+    store: Store,
+    ring: Arc<KeyRing>,
+    now: Timestamp,
+    cost: Cost,
+) -> anyhow::Result<(Arc<Kit>, Letters)> {
+    let signing = SigningKeys::from_ring(&ring)?;
+    let hasher = Hasher::with_cost(thread::available_parallelism()?.get(), cost)?;
+    bootstrap(config, &store, &hasher, now).await?;
+    let settings = store.settings().await.map_err(Error::into_anyhow)?;
+    let (outbox, letters) = Outbox::new();
+    let kit = Arc::new(Kit {
+        store,
+        ephemeral: open_ephemeral(&config.redis)?,
+        ring,
+        hasher,
+        access: AccessTokens::new(config.token.issuer.clone(), config.token.audience.clone(), signing),
+        service_name: config.totp_issuer.clone(),
+        sources: Sources::new(config.source_failures),
+        refusals: Refusals::default(),
+        sms: config.sms.as_ref().map(|sms| Sms::new(sms, &config.totp_issuer)).transpose()?,
+        webhook: config.webhook.as_ref().map(Webhook::new).transpose()?,
+        mail: config.mail.as_ref().map(|mail| Mail::new(mail, &config.totp_issuer)).transpose()?,
+        outbox,
+        meters: Meters::of_process(),
+        settings: watch::Sender::new(settings),
+    });
+    Ok((kit, letters))
 }
 
 fn open_ephemeral(config: &Redis) -> anyhow::Result<Arc<dyn Ephemeral>> {

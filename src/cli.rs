@@ -92,7 +92,7 @@ impl Cli {
             Command::Serve { dev: true } => Box::pin(dev::run(layers)).await,
             Command::Migrate { action } => Box::pin(migrate::run(&read(layers)?, action.unwrap_or_default())).await,
             Command::User { action } => Box::pin(user::run(&read(layers)?, action)).await,
-            Command::Keys { action } => keys::run(&read(layers)?, &action),
+            Command::Keys { action } => Box::pin(keys::run(&read(layers)?, &action)).await,
             Command::Sms { action } => Box::pin(sms::run(&read(layers)?, &action)).await,
             Command::Audit { action } => Box::pin(audit::run(&read(layers)?, &action)).await,
             Command::Outbox { action } => Box::pin(outbox::run(&read(layers)?, &action)).await,

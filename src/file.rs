@@ -42,6 +42,22 @@ pub fn create_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes another content into a file of our own making; it is the old one or the new one, whatever happens meanwhile.
+pub fn replace_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!("{DRAFT}{}", std::process::id()));
+    let made = write_private(Path::new(&draft), content).and_then(|()| Ok(fs::rename(&draft, path)?));
+    if made.is_err() {
+        // What could not take its place is of no use.
+        let _ = fs::remove_file(&draft);
+    }
+    made.with_context(|| format!("cannot write the file {}", path.display()))?;
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
 fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;

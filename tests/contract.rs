@@ -17,6 +17,8 @@ mod guard;
 mod hashing;
 #[path = "contract/home.rs"]
 mod home;
+#[path = "contract/keys.rs"]
+mod keys;
 #[path = "contract/kit.rs"]
 mod kit;
 #[path = "contract/meanwhile.rs"]

@@ -28,6 +28,8 @@ mod races;
 mod receiver;
 #[path = "fleet/replica.rs"]
 mod replica;
+#[path = "fleet/rotation.rs"]
+mod rotation;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "servers/mod.rs"]
 mod servers;

@@ -1,12 +1,12 @@
 //! Fills a database with users, many rows at a time. Ten in a row are one of each part that [`Part`] names.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use aws_lc_rs::rand;
 use countersign::{
-    app,
+    app::{self, Schema},
     clock::Timestamp,
-    config::Keys,
+    config::{Config, Layers},
     hash::{Cost, Hasher, Queue},
     model::{FactorId, FailureKey, Method, UserId},
     seal::{KeyRing, Place},
@@ -79,7 +79,7 @@ pub fn email(number: u32) -> String {
 
 /// What all users have in common.
 struct Common {
-    ring: KeyRing,
+    ring: Arc<KeyRing>,
     hash: Secret<String>,
     weak_hash: Secret<String>,
     totp: Vec<u8>,
@@ -88,7 +88,15 @@ struct Common {
 
 impl Common {
     async fn make(stack: &Stack) -> Self {
-        let keys = Keys { ring_file: stack.ring_file(), given: true };
+        let sets = [
+            format!("database.url={}", stack.database_url),
+            "redis.url=embedded".to_owned(),
+            format!("keys.ring_file={}", stack.ring_file().display()),
+        ];
+        let config = Config::read(Layers::load(None, &sets)).unwrap();
+        let now = Timestamp::from_millis(unix_millis());
+        let (store, ring) = app::open_store(&config, Schema::AsConfigured, now).await.unwrap();
+        store.close().await.unwrap();
         let hasher = Hasher::start(1).unwrap();
         let weak = Hasher::with_cost(1, Cost { memory: 8, passes: 1 }).unwrap();
         let password = || Secret::new(PASSWORD.to_owned());
@@ -96,7 +104,7 @@ impl Common {
         let codes = BACKUP_CODES.map(|code| Secret::new(code.to_owned())).into();
         let digests = hasher.digests(Queue::SignIn, codes, salt).await.unwrap();
         Self {
-            ring: app::read_ring(&keys).unwrap().unwrap(),
+            ring,
             hash: hasher.hash(Queue::SignIn, password()).await.unwrap(),
             weak_hash: weak.hash(Queue::SignIn, password()).await.unwrap(),
             totp: [&[1, 6], &TOTP_SECRET[..]].concat(),

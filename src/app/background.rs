@@ -7,8 +7,10 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
+use super::read_ring;
 use crate::{
     clock::{Clock, SystemClock},
+    config::{Config, Keys, RingSource},
     error::{Error, Outage},
     flow::{self, Call, Kit},
     model::{Channel, Origin},
@@ -20,6 +22,11 @@ const SETTINGS_INTERVAL: Duration = Duration::from_secs(2);
 const ROUND: Duration = Duration::from_secs(4);
 const SEAL_INTERVAL: Duration = Duration::from_millis(500);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// Every replica holds a new key within 5 s.
+const KEYS_INTERVAL: Duration = Duration::from_secs(2);
+/// A command that prints the ring is run no more often.
+const RING_PAUSE: Duration = Duration::from_secs(30);
+const RESEAL_PAUSE: Duration = Duration::from_millis(20);
 /// What was recorded is told within two seconds to whoever is to know.
 const TELL_INTERVAL: Duration = Duration::from_millis(500);
 /// A receiver is waited for as long as its room says; a round lasts a little longer.
@@ -30,13 +37,17 @@ pub(super) fn start(
     kit: &Arc<Kit>,
     clock: &Arc<dyn Clock>,
     sealer: &Arc<flow::audit::Sealer>,
-    retention: Option<Duration>,
+    keeper: &Arc<flow::keys::Keeper>,
+    config: &Config,
 ) -> JoinSet<()> {
     let mut background = JoinSet::new();
     let (own_kit, own_clock) = (|| Arc::clone(kit), || Arc::clone(clock));
-    background.spawn(sweep_forever(own_kit(), own_clock(), retention));
+    background.spawn(sweep_forever(own_kit(), own_clock(), config.audit_retention));
     background.spawn(seal_forever(own_kit(), own_clock(), Arc::clone(sealer)));
     background.spawn(follow_settings(own_kit()));
+    background.spawn(follow_keys(own_kit(), own_clock(), Arc::clone(keeper), config.keys.clone()));
+    background.spawn(sign_forever(own_kit(), Arc::clone(sealer)));
+    background.spawn(reseal_forever(own_kit()));
     if kit.webhook.is_some() {
         background.spawn(tell_forever(own_kit(), own_clock(), Channel::Webhook));
     }
@@ -69,6 +80,60 @@ async fn seal_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, sealer: Arc<flow::au
         if let Err(fault) = in_time(ROUND, flow::audit::seal_audit(&kit, &sealer, &call, machine)).await {
             tracing::error!(?fault, "the audit log is not sealed");
         }
+    }
+}
+
+/// Goes by the keys of the database, and by the ring where it is a file that can change; and records values that do not open.
+async fn follow_keys(kit: Arc<Kit>, clock: Arc<dyn Clock>, keeper: Arc<flow::keys::Keeper>, source: Keys) {
+    let mut interval = interval(KEYS_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (damages, mut asked) = (flow::keys::Damages::default(), None);
+    loop {
+        interval.tick().await;
+        let machine = SystemClock.now();
+        let may_ask = asked.is_none_or(|asked| machine.since(asked) > RING_PAUSE);
+        let reread = |lacks_root: bool| match &source.source {
+            RingSource::File { .. } => read_ring(&source),
+            RingSource::Command(_) if lacks_root && may_ask => {
+                asked = Some(machine);
+                read_ring(&source)
+            }
+            RingSource::Text(_) | RingSource::Command(_) => Ok(None),
+        };
+        if let Err(fault) = in_time(ROUND, flow::keys::follow_keys(&kit, &keeper, reread, machine)).await {
+            tracing::warn!(?fault, "the keys cannot be followed; those that are held stay");
+        }
+        let call = own_call(clock.as_ref());
+        if let Err(fault) = in_time(ROUND, flow::keys::record_damages(&kit, &damages, &call)).await {
+            tracing::warn!(?fault, "values that do not open are not recorded");
+        }
+    }
+}
+
+/// Signs the ends of the audit log by the active key.
+async fn sign_forever(kit: Arc<Kit>, sealer: Arc<flow::audit::Sealer>) {
+    let mut interval = interval(SWEEP_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(fault) = in_time(ROUND, flow::audit::sign_audit_anew(&kit, &sealer, SystemClock.now())).await {
+            tracing::error!(?fault, "the audit log is signed by an old key still");
+        }
+    }
+}
+
+/// Seals anew what is sealed by an old key, without haste.
+async fn reseal_forever(kit: Arc<Kit>) {
+    loop {
+        let pause = match in_time(ROUND, flow::keys::reseal(&kit)).await {
+            Ok(true) => RESEAL_PAUSE,
+            Ok(false) => KEYS_INTERVAL,
+            Err(fault) => {
+                tracing::warn!(?fault, "values of old keys are not sealed anew yet; the next round goes on");
+                KEYS_INTERVAL
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -26,7 +26,15 @@ const PASSWORD_FILE: &str = "demo-passwords";
 const USER: &str = "user@example.com";
 const ADMIN: &str = "admin@example.com";
 /// What must not be configured: demo accounts have no business in a place that somebody has chosen.
-const OWN: [&str; 5] = ["data_dir", "database.url", "redis.url", "keys.ring_file", "bootstrap.admin_email"];
+const OWN: [&str; 7] = [
+    "data_dir",
+    "database.url",
+    "redis.url",
+    "keys.ring_file",
+    "keys.ring_text",
+    "keys.ring_command",
+    "bootstrap.admin_email",
+];
 /// Letters and digits that are not taken for one another; 32 of them, 5 bits each.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 

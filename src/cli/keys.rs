@@ -1,50 +1,274 @@
-//! `keys`: makes a key ring, and lists what is in it.
+//! `keys`: makes a key ring, and lets keys come, take over, and go.
 
-use anyhow::{Context, ensure};
-use clap::Subcommand;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::{Subcommand, ValueEnum};
 
 use super::{say, table};
 use crate::{
-    app,
-    clock::{Clock, SystemClock},
-    config::Config,
-    seal::KeyRing,
-    secret, telemetry,
+    app::{self, Schema},
+    clock::{Clock, SystemClock, Timestamp},
+    config::{Config, RingSource},
+    error::Error,
+    flow::{Call, keys},
+    model::Origin,
+    seal::{KeyState, KeyUse, RootRing, WrappedKey},
+    secret,
+    store::Store,
+    telemetry,
 };
+
+/// Live replicas hold a new key within seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Subcommand)]
 pub(super) enum Action {
     /// Makes a new key ring, for a new database
-    Init,
-    /// Lists the keys, without their secrets
+    Init {
+        /// Prints it instead, in one line, for keys.ring_text or for what keys.ring_command reads
+        #[arg(long)]
+        print: bool,
+    },
+    /// Lists the root keys of the ring, without their secrets
     List,
+    /// Shows every key, which replicas hold it, and how far values were sealed anew
+    Status,
+    /// Makes a new key, waits until every live replica holds it, and lets it take over
+    Rotate {
+        /// What it is for
+        #[arg(value_name = "USE")]
+        key_use: Rotated,
+    },
+    /// Lets a key take over that every live replica holds
+    Promote(Which),
+    /// Lets a key not be used any more that nothing needs
+    Disable(Which),
+    /// Takes `disable` back
+    Enable(Which),
+    /// Destroys a key for ever that nothing needs
+    Destroy(Which),
+    /// Wraps every key with the newest root key of the ring
+    Rewrap,
+    /// Takes a root key out of the ring that wraps nothing
+    DropRoot(Which),
 }
 
-pub(super) fn run(config: &Config, action: &Action) -> anyhow::Result<()> {
+#[derive(clap::Args)]
+pub(super) struct Which {
+    /// The key
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+/// What can be rotated.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Rotated {
+    /// What seals values in the stores
+    Seal,
+    /// What signs access tokens and the audit log
+    Sign,
+    /// What wraps the others, outside the database
+    Root,
+}
+
+/// What the actions work with.
+struct Desk<'a> {
+    config: &'a Config,
+    store: Store,
+    roots: RootRing,
+    call: Call,
+}
+
+pub(super) async fn run(config: &Config, action: &Action) -> anyhow::Result<()> {
     telemetry::start(config)?;
-    let path = config.keys.ring_file.display();
     match action {
-        Action::Init => {
-            ensure!(!config.keys.ring_file.exists(), "{path} is there already; a ring is never written over");
-            app::write_ring(&config.keys, &KeyRing::generate(SystemClock.now())?)?;
-            say(&format!(
-                "Made the key ring {path}. Keep a copy apart from the database: without it the database cannot be used."
-            ))
-        }
-        Action::List => {
-            let ring = app::read_ring(&config.keys)?;
-            let ring = ring.with_context(|| format!("there is no key ring {path}; remedy: countersign keys init"))?;
-            let header = ["ID", "USE", "CREATED (UNIX SECONDS)", "CHECK VALUE"].map(str::to_owned).to_vec();
-            let row = |key: &crate::seal::Key| {
-                vec![
-                    key.id.clone(),
-                    key.key_use.as_str().to_owned(),
-                    key.create_time.seconds().to_string(),
-                    secret::to_text(&key.check_value()),
-                ]
-            };
-            let rows: Vec<_> = [header].into_iter().chain(ring.keys().iter().map(row)).collect();
-            say(&table(&rows))
+        Action::Init { print: true } => say(RootRing::generate(SystemClock.now())?.to_line().expose()),
+        Action::Init { print: false } => init(config),
+        Action::List => list(config),
+        Action::Status
+        | Action::Rotate { .. }
+        | Action::Promote(_)
+        | Action::Disable(_)
+        | Action::Enable(_)
+        | Action::Destroy(_)
+        | Action::Rewrap
+        | Action::DropRoot(_) => {
+            let desk = Desk::open(config).await?;
+            let store = desk.store.clone();
+            let done = Box::pin(desk.run(action)).await;
+            store.close().await?;
+            done
         }
     }
+}
+
+fn init(config: &Config) -> anyhow::Result<()> {
+    let path = config.keys.file()?;
+    let shown = path.display();
+    ensure!(!path.exists(), "{shown} is there already; a ring is never written over");
+    app::write_ring(&config.keys, &RootRing::generate(SystemClock.now())?)?;
+    say(&format!(
+        "Made the key ring {shown}. Keep a copy apart from the database: without it the database cannot be used."
+    ))
+}
+
+fn list(config: &Config) -> anyhow::Result<()> {
+    let source = &config.keys.source;
+    let ring = app::read_ring(&config.keys)?;
+    let ring = ring.with_context(|| format!("there is no key ring {source}; remedy: countersign keys init"))?;
+    let mut rows = vec![["ID", "USE", "CHECK VALUE"].map(str::to_owned).to_vec()];
+    for root in ring.roots() {
+        rows.push(vec![root.id.clone(), KeyUse::Root.as_str().to_owned(), secret::to_text(&root.check_value())]);
+    }
+    say(&table(&rows))
+}
+
+impl<'a> Desk<'a> {
+    async fn open(config: &'a Config) -> anyhow::Result<Self> {
+        let call = Call { now: SystemClock.now(), origin: Origin::command_line() };
+        let (store, _, roots) = app::open_with_roots(config, Schema::AsConfigured, call.now).await?;
+        Ok(Self { config, store, roots, call })
+    }
+
+    async fn run(mut self, action: &Action) -> anyhow::Result<()> {
+        let (store, call) = (&self.store, &self.call);
+        match action {
+            Action::Status => self.status().await,
+            Action::Rotate { key_use: Rotated::Root } => self.rotate_root().await,
+            Action::Rotate { key_use: Rotated::Seal } => self.rotate(KeyUse::Seal).await,
+            Action::Rotate { key_use: Rotated::Sign } => self.rotate(KeyUse::Sign).await,
+            Action::Promote(Which { id }) => {
+                keys::promote_key(store, id, call, call.now).await.map_err(Error::into_anyhow)?;
+                say(&format!("{id} is active. What older keys have made is read as before."))
+            }
+            Action::Disable(Which { id }) => {
+                keys::disable_key(store, id, call).await.map_err(Error::into_anyhow)?;
+                say(&format!("{id} is not used any more. countersign keys enable {id} takes that back."))
+            }
+            Action::Enable(Which { id }) => {
+                keys::enable_key(store, id, call).await.map_err(Error::into_anyhow)?;
+                say(&format!("{id} is readable again."))
+            }
+            Action::Destroy(Which { id }) => {
+                keys::destroy_key(store, id, call).await.map_err(Error::into_anyhow)?;
+                say(&format!("{id} is gone."))
+            }
+            Action::Rewrap => {
+                let count = keys::rewrap(store, &self.roots, call, call.now).await.map_err(Error::into_anyhow)?;
+                say(&format!("{count} keys were wrapped anew; all are wrapped by {}.", self.roots.newest()?.id))
+            }
+            Action::DropRoot(Which { id }) => self.drop_root(id).await,
+            Action::Init { .. } | Action::List => Ok(()),
+        }
+    }
+
+    async fn rotate(&self, key_use: KeyUse) -> anyhow::Result<()> {
+        let made = keys::make_key(&self.store, &self.roots, key_use, &self.call).await;
+        let id = made.map_err(Error::into_anyhow)?;
+        say(&format!("Made {id}."))?;
+        self.wait_until_held(&id).await?;
+        if key_use == KeyUse::Sign {
+            return say(&format!(
+                "Every live replica holds it, and it is in the JWKS. Those who check tokens by the JWKS have five minutes to read it; then:\n  \
+                 countersign keys promote {id}"
+            ));
+        }
+        let now = SystemClock.now();
+        let call = Call { now, ..self.call.clone() };
+        keys::promote_key(&self.store, &id, &call, now).await.map_err(Error::into_anyhow)?;
+        say(&format!(
+            "{id} is active. A running service seals the values of older keys anew: countersign keys status. Then:\n  \
+             countersign keys destroy OLD"
+        ))
+    }
+
+    async fn rotate_root(&mut self) -> anyhow::Result<()> {
+        let RingSource::File { path, .. } = &self.config.keys.source else {
+            bail!(
+                "the key ring is not in a file; add what `countersign keys init --print` prints to it (with a space between), restart \
+                 every replica, run `countersign keys rewrap`, and take the old key out of it"
+            );
+        };
+        let old: Vec<_> = self.roots.roots().iter().map(|root| root.id.clone()).collect();
+        let id = self.roots.add(SystemClock.now())?;
+        self.roots.replace(path)?;
+        say(&format!("Put the root key {id} into {}.", path.display()))?;
+        self.wait_until_held(&id).await?;
+        let now = SystemClock.now();
+        let count = keys::rewrap(&self.store, &self.roots, &self.call, now).await.map_err(Error::into_anyhow)?;
+        say(&format!("{count} keys are wrapped by it."))?;
+        for id in old {
+            self.drop_root(&id).await?;
+        }
+        Ok(())
+    }
+
+    async fn drop_root(&mut self, id: &str) -> anyhow::Result<()> {
+        let path = self.config.keys.file()?;
+        self.roots.drop_root(id)?;
+        let forgotten = keys::forget_roots_but(&self.store, &self.roots, &self.call).await;
+        forgotten.map_err(Error::into_anyhow)?;
+        self.roots.replace(path)?;
+        say(&format!(
+            "Took the root key {id} out of {}. Copies of the ring with it alone are of no use any more.",
+            path.display()
+        ))
+    }
+
+    async fn wait_until_held(&self, id: &str) -> anyhow::Result<()> {
+        let end = SystemClock.now().plus(PATIENCE);
+        loop {
+            let now = SystemClock.now();
+            let lacking = keys::lacking(&self.store, id, now).await.map_err(Error::into_anyhow)?;
+            if lacking.is_empty() {
+                return Ok(());
+            }
+            ensure!(
+                now < end,
+                "{} live replicas do not hold {id} after a minute ({}); see their logs, and go on with countersign keys promote {id} \
+                 (a root key: keys rewrap)",
+                lacking.len(),
+                lacking.join(", ")
+            );
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    async fn status(&self) -> anyhow::Result<()> {
+        let status = keys::key_status(&self.store, self.call.now).await.map_err(Error::into_anyhow)?;
+        let header = ["ID", "USE", "STATE", "MADE", "ACTIVE SINCE", "WRAPPED BY", "HELD BY"];
+        let mut rows = vec![header.map(str::to_owned).to_vec()];
+        let all = status.replicas.len();
+        for key in &status.keys {
+            let holders = status.replicas.iter().filter(|replica| replica.holds.contains(&key.id)).count();
+            rows.push(row(key, &format!("{holders} of {all}")));
+        }
+        say(&table(&rows))?;
+        if all == 0 {
+            say("\nNo replica is running.")?;
+        }
+        if status.columns.is_empty() {
+            return say("\nEvery sealed value is sealed by the active key.");
+        }
+        let mut rows = vec![["VALUES", "SEALED BY", "TO BE SEALED ANEW"].map(str::to_owned).to_vec()];
+        for column in status.columns {
+            rows.push(vec![column.column.name().to_owned(), column.key_id, column.left.to_string()]);
+        }
+        say(&format!("\n{}", table(&rows)))
+    }
+}
+
+fn row(key: &WrappedKey, held: &str) -> Vec<String> {
+    let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), Timestamp::to_rfc3339);
+    let is_gone = key.state == KeyState::Destroyed;
+    vec![
+        key.id.clone(),
+        key.key_use.as_str().to_owned(),
+        key.state.as_str().to_owned(),
+        time(Some(key.create_time)),
+        time(key.active_time),
+        if is_gone { "-".to_owned() } else { key.root_id.clone() },
+        held.to_owned(),
+    ]
 }

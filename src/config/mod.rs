@@ -7,7 +7,12 @@ mod read;
 mod sms;
 mod webhook;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -99,10 +104,53 @@ pub struct Redis {
 /// The key ring.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// Its file.
-    pub ring_file: PathBuf,
-    /// Whether the operator has given the file; else it is of our own making.
-    pub given: bool,
+    /// Where it comes from.
+    pub source: RingSource,
+}
+
+/// Where the key ring comes from.
+#[derive(Clone, Debug)]
+pub enum RingSource {
+    /// A file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Whether the operator has given the file; else it is of our own making.
+        given: bool,
+    },
+    /// The configuration itself.
+    Text(Sealed),
+    /// A command that prints it.
+    Command(String),
+}
+
+impl Keys {
+    /// The file that the ring is in.
+    pub fn file(&self) -> anyhow::Result<&Path> {
+        match &self.source {
+            RingSource::File { path, .. } => Ok(path),
+            RingSource::Text(_) | RingSource::Command(_) => {
+                anyhow::bail!(
+                    "the key ring is not in a file, so it is not written; put the key where keys.ring_text or keys.ring_command has it from"
+                )
+            }
+        }
+    }
+
+    /// Whether it is a file of our own making.
+    pub fn is_own(&self) -> bool {
+        matches!(self.source, RingSource::File { given: false, .. })
+    }
+}
+
+impl fmt::Display for RingSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, .. } => write!(f, "{}", path.display()),
+            Self::Text(_) => f.write_str("of keys.ring_text"),
+            Self::Command(_) => f.write_str("that keys.ring_command prints"),
+        }
+    }
 }
 
 /// The first administrator.
@@ -157,9 +205,10 @@ pub enum LogFormat {
 }
 
 /// The keys whose values are never shown and may come from a file.
-pub const SECRETS: [&str; 10] = [
+pub const SECRETS: [&str; 11] = [
     "database.url",
     "redis.url",
+    "keys.ring_text",
     "sms.twilio.auth_token",
     "sms.http.url",
     "sms.http.headers",

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use toml::Value;
 
 use super::{
     Bootstrap, Config, Database, DatabaseAddress, Grpc, Http, Keys, Layers, LogFormat, LogLevel, Problem, Redis,
-    RedisAddress, Telemetry, Token, address,
+    RedisAddress, RingSource, Sealed, Telemetry, Token, address,
 };
 
 /// The languages that people are written to in.
@@ -21,7 +21,6 @@ impl Config {
     /// The configuration that the layers make, or everything that is wrong with them.
     pub fn read(mut layers: Layers) -> Result<Self, Vec<Problem>> {
         let data_dir = PathBuf::from(layers.filled("data_dir"));
-        let ring_file = layers.text("keys.ring_file");
         let config = Self {
             grpc: Grpc {
                 listen: layers.parsed("grpc.listen", ([127, 0, 0, 1], 0).into(), |text| {
@@ -48,10 +47,7 @@ impl Config {
             },
             source_failures: Some(layers.number("limits.source_failures", 0, 1_000_000)).filter(|count| *count > 0),
             trusted_proxies: layers.networks("trusted_proxies"),
-            keys: Keys {
-                given: !ring_file.is_empty(),
-                ring_file: if ring_file.is_empty() { data_dir.join("keys.toml") } else { PathBuf::from(ring_file) },
-            },
+            keys: Keys { source: layers.ring(&data_dir) },
             bootstrap: layers.bootstrap(),
             token: Token { issuer: layers.filled("token.issuer"), audience: layers.filled("token.audience") },
             totp_issuer: layers.parsed("totp.issuer", String::new(), totp_issuer),
@@ -111,6 +107,22 @@ impl Layers {
 
     fn flag(&self, key: &str) -> bool {
         self.get(key).and_then(|setting| setting.value.as_bool()).unwrap_or_default()
+    }
+
+    fn ring(&mut self, data_dir: &Path) -> RingSource {
+        let (file, command) = (self.text("keys.ring_file"), self.text("keys.ring_command"));
+        let text = Sealed::new(self.text("keys.ring_text"));
+        let given = [!file.is_empty(), !text.expose().is_empty(), !command.is_empty()];
+        if given.into_iter().filter(|given| *given).count() > 1 {
+            let key = if file.is_empty() { "keys.ring_text" } else { "keys.ring_file" };
+            self.complain(key, "there is one key ring: set one of keys.ring_file, keys.ring_text, keys.ring_command");
+        }
+        match given {
+            [true, _, _] => RingSource::File { path: PathBuf::from(file), given: true },
+            [_, true, _] => RingSource::Text(text),
+            [_, _, true] => RingSource::Command(command),
+            [..] => RingSource::File { path: data_dir.join("keys.toml"), given: false },
+        }
     }
 
     fn bootstrap(&mut self) -> Option<Bootstrap> {

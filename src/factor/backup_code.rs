@@ -48,6 +48,9 @@ pub async fn generate(hasher: &Hasher) -> Result<Set, Error> {
 
 /// How many codes of a set are left.
 pub fn remaining(factor: &EnrolledFactor) -> Result<u32, Error> {
+    if factor.data.is_damaged() {
+        return Ok(0);
+    }
     let count = u32::try_from(parts(&factor.data)?.hashes.len()).unwrap_or(u32::MAX);
     Ok(count.saturating_sub(factor.spent.count_ones()))
 }
@@ -59,6 +62,10 @@ impl Factor for BackupCode {
 
     fn code_length(&self, data: &FactorData) -> Result<u8, Error> {
         Ok(parts(data)?.length)
+    }
+
+    fn usual_length(&self) -> u8 {
+        8
     }
 
     fn is_used_up(&self, factor: &EnrolledFactor) -> Result<bool, Error> {

@@ -84,6 +84,11 @@ pub trait Factor: Send + Sync {
     /// How long a code is.
     fn code_length(&self, data: &FactorData) -> Result<u8, Error>;
 
+    /// How long a code is mostly: what is said of a factor whose data do not open.
+    fn usual_length(&self) -> u8 {
+        6
+    }
+
     /// Whether nothing is left of the factor.
     fn is_used_up(&self, _factor: &EnrolledFactor) -> Result<bool, Error> {
         Ok(false)
@@ -116,7 +121,11 @@ pub fn offers(factors: &[EnrolledFactor], preferred: Method) -> Result<Vec<Offer
     let others = Method::ALL.into_iter().filter(|method| *method != preferred);
     for method in std::iter::once(preferred).chain(others) {
         for factor in factors.iter().filter(|factor| factor.method == method) {
-            let offer = Offer { method, length: of(method).code_length(&factor.data)? };
+            let length = match factor.data.is_damaged() {
+                true => of(method).usual_length(),
+                false => of(method).code_length(&factor.data)?,
+            };
+            let offer = Offer { method, length };
             if !of(method).is_used_up(factor)? && !offers.contains(&offer) {
                 offers.push(offer);
             }

@@ -118,9 +118,14 @@ impl Kit {
 
     fn attempt(&self, shelf: Shelf, taken: Option<Taken>, call: &Call) -> Result<Attempt, Error> {
         let taken = taken.ok_or(Refusal::ChallengeExpired)?;
-        let challenge = challenge::open(&self.ring, &shelf, &taken.hash, &taken.sealed)?;
-        let sent =
-            taken.code.as_ref().map(|code| challenge::open_code(&self.ring, &shelf, &taken.hash, code)).transpose()?;
+        let opened = challenge::open(&self.ring, &shelf, &taken.hash, &taken.sealed).and_then(|challenge| {
+            let open_code = |code: &Vec<u8>| challenge::open_code(&self.ring, &shelf, &taken.hash, code);
+            Ok((challenge, taken.code.as_ref().map(open_code).transpose()?))
+        });
+        let (challenge, sent) = opened.map_err(|fault| {
+            tracing::error!(?fault, "a challenge does not open");
+            Refusal::ChallengeExpired
+        })?;
         Ok(Attempt { shelf, taken, challenge, sent: sent.filter(|sent| call.now < sent.end_time) })
     }
 

@@ -15,6 +15,7 @@ mod enable;
 mod end_session;
 mod generate_backup_codes;
 mod issue_password_token;
+pub mod keys;
 mod list_sessions;
 mod list_users;
 mod local_auth;

@@ -148,7 +148,7 @@ async fn answer(
         return Err(why_not_judged(kit, user, key, attempt, call).await?);
     }
     let factors = kit.store.factors(user).await?;
-    let set = factors.iter().find(|factor| factor.method == method);
+    let set = factors.iter().find(|factor| factor.method == method && !factor.data.is_damaged());
     let stretch = set.map(|set| factor::of(method).stretch(input.expose(), &set.data)).transpose()?.flatten();
     let hash = match stretch {
         None => None,
@@ -219,7 +219,7 @@ fn judge_all<'a>(
     call: &Call,
 ) -> Result<Option<(&'a EnrolledFactor, Option<Spend>)>, Error> {
     let mut best: Option<(&EnrolledFactor, Option<Spend>)> = None;
-    for factor in factors.iter().filter(|factor| factor.method == method) {
+    for factor in factors.iter().filter(|factor| factor.method == method && !factor.data.is_damaged()) {
         let verdict = factor::of(method).judge(answer, &factor.data, factor.spent, call.now)?;
         best = match (best, verdict) {
             (Some((known, Some(spend))), _) => Some((known, Some(spend))),

@@ -45,7 +45,10 @@ async fn refresh(kit: &Kit, token: &RefreshToken, call: &Call) -> Result<Option<
             end_short(tx, &live, call).await
         }
         Judgement::Predecessor { sealed_successor } => {
-            let successor = tx.open_successor(&live.session, &sealed_successor)?;
+            // One that does not open was changed by somebody.
+            let Some(successor) = tx.open_successor(&live.session, &sealed_successor) else {
+                return end_reused(tx, &live, call).await;
+            };
             record(tx, &live, EventKind::SessionRenewalRepeated, None, call).await?;
             kit.tokens(&live.session, live.role, Some(successor), call).map(Some)
         }

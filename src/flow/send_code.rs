@@ -142,6 +142,9 @@ pub(super) async fn send_at_once(
 
 /// Pays for a message, puts its code beside the challenge, and puts it into the outbox.
 async fn dispatch(kit: &Kit, target: &Target<'_>, call: &Call) -> Result<(Sent, oneshot::Receiver<Outcome>), Error> {
+    if target.phone.is_damaged() {
+        return Err(Refusal::SmsDeliveryFailed.into());
+    }
     let number = phone::number(target.phone)?;
     let sms = kit.sms.as_ref().filter(|sms| sms.serves_number(&number)).ok_or(Refusal::SmsNotConfigured)?;
     // A code that would not be judged is not sent.

@@ -73,6 +73,10 @@ pub enum EventKind {
     SettingsUpdated,
     /// So many records of the audit log were dropped, because they were old enough.
     AuditRetired,
+    /// A key was made, promoted, disabled, enabled, destroyed, or wrapped another way.
+    KeysChanged,
+    /// A sealed value does not open: it was altered or moved, or its key is gone.
+    SealedValueBroken,
     /// An administrator has read something, or was refused something.
     AdminRead,
 }
@@ -115,6 +119,8 @@ impl EventKind {
             Self::UserUnblocked => "user_unblocked",
             Self::SettingsUpdated => "settings_updated",
             Self::AuditRetired => "audit_retired",
+            Self::KeysChanged => "sys_keys_changed",
+            Self::SealedValueBroken => "sys_sealed_value_broken",
             Self::AdminRead => "authz_admin",
         }
     }

@@ -70,6 +70,16 @@ impl FactorData {
         Self(bytes)
     }
 
+    /// What takes the place of data that do not open: no code is right for them.
+    pub fn damaged() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Whether they do not open.
+    pub fn is_damaged(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The bytes, to be used on the spot.
     pub fn expose(&self) -> &[u8] {
         &self.0

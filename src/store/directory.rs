@@ -12,7 +12,7 @@ use super::{
     accounts::account,
     dialect,
     entity::{factor, user},
-    factors::{damaged, enrolled},
+    factors::enrolled,
     outage,
 };
 use crate::{
@@ -74,7 +74,7 @@ impl Store {
         rows.into_iter().map(|row| account(row, &self.ring)).collect()
     }
 
-    /// The factors of these accounts, oldest first, as they are shown to others: one that is damaged is without its data.
+    /// The factors of these accounts, oldest first.
     pub async fn factors_of(&self, users: &[UserId]) -> Result<HashMap<UserId, Vec<EnrolledFactor>>, Error> {
         let mut all: HashMap<_, Vec<_>> = HashMap::new();
         if users.is_empty() {
@@ -88,14 +88,7 @@ impl Store {
             .map_err(outage)?;
         // A method that this release does not know is left out.
         for row in rows.into_iter().filter(|row| Method::from_word(&row.method).is_some()) {
-            let factor = match enrolled(row.clone(), &self.ring) {
-                Ok(factor) => factor,
-                Err(fault) => {
-                    // One must not hide all the others.
-                    tracing::error!(?fault, "a factor does not open");
-                    damaged(row)?
-                }
-            };
+            let factor = enrolled(row, &self.ring)?;
             all.entry(factor.user).or_default().push(factor);
         }
         Ok(all)

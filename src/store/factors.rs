@@ -127,28 +127,18 @@ fn by_age(user: UserId) -> sea_orm::Select<factor::Entity> {
     factor::Entity::find().filter(factor::Column::UserId.eq(user.uuid())).order_by_asc(factor::Column::Id)
 }
 
+/// A factor. One whose data do not open is there all the same: it is asked for, no code is right for it, and others are not in its way.
 pub(super) fn enrolled(row: factor::Model, ring: &KeyRing) -> Result<EnrolledFactor, Error> {
-    let data = ring.open(place(row.user_id.as_bytes(), row.id.as_bytes()), &row.data)?;
+    let data = match ring.open(place(row.user_id.as_bytes(), row.id.as_bytes()), &row.data) {
+        Ok(data) => FactorData::new(data.expose().clone()),
+        Err(_) => FactorData::damaged(),
+    };
     Ok(EnrolledFactor {
         id: FactorId::from_uuid(row.id),
         user: UserId::from_uuid(row.user_id),
         method: Method::from_word(&row.method).context("a stored method is unknown")?,
         label: String::from_utf8(row.label).context("a stored label is not UTF-8")?,
-        data: FactorData::new(data.expose().clone()),
-        spent: row.spent,
-        create_time: Timestamp::from_millis(row.create_time),
-        last_use_time: row.last_use_time.map(Timestamp::from_millis),
-    })
-}
-
-/// A factor whose data does not open, without them.
-pub(super) fn damaged(row: factor::Model) -> Result<EnrolledFactor, Error> {
-    Ok(EnrolledFactor {
-        id: FactorId::from_uuid(row.id),
-        user: UserId::from_uuid(row.user_id),
-        method: Method::from_word(&row.method).context("a stored method is unknown")?,
-        label: String::from_utf8_lossy(&row.label).into_owned(),
-        data: FactorData::new(Vec::new()),
+        data,
         spent: row.spent,
         create_time: Timestamp::from_millis(row.create_time),
         last_use_time: row.last_use_time.map(Timestamp::from_millis),

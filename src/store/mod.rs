@@ -15,6 +15,7 @@ mod factors;
 mod failures;
 mod keys;
 mod password_tokens;
+mod reseals;
 mod sessions;
 mod settings;
 mod sms_prefixes;
@@ -46,6 +47,8 @@ pub use create_requests::CreateRequest;
 pub use deliveries::NewDelivery;
 pub use directory::AccountFilter;
 pub use failures::Rung;
+pub use keys::Replica;
+pub use reseals::{Reseal, SealedColumn};
 pub use sessions::Rotation;
 pub use sms_prefixes::{Collapse, SmsPrefix};
 

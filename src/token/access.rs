@@ -1,6 +1,10 @@
 //! Access tokens: JWTs after RFC 9068, signed with EdDSA and nothing else.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::{Algorithm, Header, Validation};
@@ -56,7 +60,7 @@ pub struct Claims {
 pub struct AccessTokens {
     issuer: String,
     audience: String,
-    keys: SigningKeys,
+    keys: RwLock<Arc<SigningKeys>>,
     validation: Validation,
     /// Claims by the hash of their token. A token is shown many times, and its signature does not change: that its key is there
     /// and its time has come is judged each time.
@@ -72,12 +76,13 @@ impl AccessTokens {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
-        Self { issuer, audience, keys, validation, known: Cache::new(KNOWN) }
+        Self { issuer, audience, keys: RwLock::new(Arc::new(keys)), validation, known: Cache::new(KNOWN) }
     }
 
     /// A token for a session.
     pub fn issue(&self, session: &Session, role: Role, now: Timestamp) -> anyhow::Result<String> {
-        let key = self.keys.newest()?;
+        let keys = self.keys();
+        let key = keys.active()?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
         header.kid = Some(key.id.clone());
@@ -110,27 +115,33 @@ impl AccessTokens {
     /// The claims of a token that one of our keys has signed.
     fn signed(&self, token: &str) -> Option<Claims> {
         let hash: [u8; 32] = digest(&SHA256, token.as_bytes()).as_ref().try_into().ok()?;
+        let keys = self.keys();
         if let Some((key, claims)) = self.known.get(&hash) {
-            return self.keys.find(&key).map(|_| claims);
+            return keys.find(&key).map(|_| claims);
         }
         let header = jsonwebtoken::decode_header(token).ok()?;
         if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
             return None;
         }
-        let key = self.keys.find(header.kid.as_deref()?)?;
+        let key = keys.find(header.kid.as_deref()?)?;
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation).ok()?.claims;
         self.known.insert(hash, (key.id.clone(), claims.clone()));
         Some(claims)
     }
 
     /// The keys that sign them.
-    pub fn keys(&self) -> &SigningKeys {
-        &self.keys
+    pub fn keys(&self) -> Arc<SigningKeys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes by these keys from now on.
+    pub fn follow(&self, keys: SigningKeys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// The keys that the tokens can be checked with.
     pub fn public_keys(&self) -> Vec<PublicKey> {
-        self.keys.public()
+        self.keys().public()
     }
 }
 
@@ -175,7 +186,7 @@ mod tests {
     #[test]
     fn a_token_that_is_known_is_judged_anew_each_time() -> anyhow::Result<()> {
         let ring = KeyRing::generate(NOW)?;
-        let mut own = tokens(&ring, "issuer", "audience")?;
+        let own = tokens(&ring, "issuer", "audience")?;
         let token = own.issue(&session(), Role::User, NOW)?;
         let altered = token.replacen("eyJ", "eyK", 1);
         for _ in 0..2 {
@@ -184,7 +195,7 @@ mod tests {
             assert!(own.read(&altered, NOW).is_none());
             assert!(own.read(&token[..token.len() - 1], NOW).is_none());
         }
-        own.keys = SigningKeys::from_ring(&KeyRing::generate(NOW)?)?;
+        own.follow(SigningKeys::from_ring(&KeyRing::generate(NOW)?)?);
         assert!(own.read(&token, NOW).is_none(), "its key is gone");
         Ok(())
     }

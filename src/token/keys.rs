@@ -19,7 +19,7 @@ pub struct PublicKey {
     pub x: String,
 }
 
-/// The signing keys of the ring.
+/// The signing keys that a process holds.
 pub struct SigningKeys {
     keys: Vec<SigningKey>,
 }
@@ -30,13 +30,15 @@ pub(super) struct SigningKey {
     pub(super) decoding: DecodingKey,
     pair: Ed25519KeyPair,
     x: String,
+    is_active: bool,
     create_time: Timestamp,
 }
 
 impl SigningKeys {
     /// Takes the signing keys out of a ring.
     pub fn from_ring(ring: &KeyRing) -> anyhow::Result<Self> {
-        let signing = ring.keys().iter().filter(|key| key.key_use == KeyUse::Sign);
+        let held = ring.keys();
+        let signing = held.iter().filter(|key| key.key_use == KeyUse::Sign);
         let keys = signing
             .map(|key| {
                 let pair = Ed25519KeyPair::from_seed_unchecked(key.secret.expose())
@@ -49,6 +51,7 @@ impl SigningKeys {
                     decoding: DecodingKey::from_ed_der(public),
                     x: secret::to_text(public),
                     pair,
+                    is_active: key.is_active,
                     create_time: key.create_time,
                 })
             })
@@ -63,9 +66,9 @@ impl SigningKeys {
         keys.into_iter().map(|key| PublicKey { kid: key.id.clone(), x: key.x.clone() }).collect()
     }
 
-    /// Signs with the newest key; answers its id, too.
+    /// Signs with the active key; answers its id, too.
     pub fn sign(&self, message: &[u8]) -> anyhow::Result<(String, Vec<u8>)> {
-        let key = self.newest()?;
+        let key = self.active()?;
         Ok((key.id.clone(), key.pair.sign(message).as_ref().to_vec()))
     }
 
@@ -78,8 +81,13 @@ impl SigningKeys {
         public.verify(message, signature).is_ok()
     }
 
-    pub(super) fn newest(&self) -> anyhow::Result<&SigningKey> {
-        self.keys.iter().max_by_key(|key| key.create_time).context("the ring has no signing key")
+    /// The id of the key that signs.
+    pub fn active_id(&self) -> anyhow::Result<&str> {
+        Ok(&self.active()?.id)
+    }
+
+    pub(super) fn active(&self) -> anyhow::Result<&SigningKey> {
+        self.keys.iter().find(|key| key.is_active).context("no active signing key is held")
     }
 
     pub(super) fn find(&self, id: &str) -> Option<&SigningKey> {

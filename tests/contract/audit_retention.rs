@@ -21,7 +21,7 @@ async fn record(bench: &Bench, count: usize, age: Duration) {
 }
 
 async fn verify(bench: &Bench) -> Verdict {
-    verify_audit(&bench.kit.store, &bench.kit.ring, bench.kit.access.keys()).await.unwrap()
+    verify_audit(&bench.kit.store, &bench.kit.ring, &bench.kit.access.keys()).await.unwrap()
 }
 
 #[tokio::test]

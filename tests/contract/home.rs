@@ -1,13 +1,13 @@
 //! A database of a test's own.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use countersign::{
     app::{Schema, open_store, write_ring},
     clock::Timestamp,
     config::{Config, Layers},
     model::{Account, Email, FailureKey, Method, Role, UserId},
-    seal::KeyRing,
+    seal::{KeyRing, RootRing},
     secret::Secret,
     store::Store,
     swap::Swap,
@@ -20,18 +20,23 @@ pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 pub const TOTP: FailureKey = FailureKey::Method(Method::Totp);
 
 pub async fn sqlite() -> (TempDir, Store) {
+    let (home, store, _) = sqlite_with_ring().await;
+    (home, store)
+}
+
+pub async fn sqlite_with_ring() -> (TempDir, Store, Arc<KeyRing>) {
     let home = tempfile::tempdir().unwrap();
     let sets = [format!("data_dir={}", home.path().join("data").display())];
     let config = Config::read(Layers::load(None, &sets)).unwrap();
-    let (store, _) = open_store(&config, Schema::Migrate, NOW).await.unwrap();
-    (home, store)
+    let (store, ring) = open_store(&config, Schema::Migrate, NOW).await.unwrap();
+    (home, store, ring)
 }
 
 /// A database of a server, with a key ring of its own.
 pub async fn server(sql: &Sql) -> (TempDir, Config, Store) {
     let home = tempfile::tempdir().unwrap();
     let config = server_config(&home, &sql.new_database());
-    write_ring(&config.keys, &KeyRing::generate(NOW).unwrap()).unwrap();
+    write_ring(&config.keys, &RootRing::generate(NOW).unwrap()).unwrap();
     let (store, _) = open_store(&config, Schema::Migrate, NOW).await.unwrap();
     (home, config, store)
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use countersign::{
-    app::{Schema, open_store},
+    app::{Schema, open_store, open_with_roots},
     clock::Timestamp,
     config::{Config, Layers},
     ephemeral::{
@@ -20,6 +20,7 @@ use countersign::{
     flow::{self, Call, EnableRequest, Kit, NewUser, Outbox, Refusals, SignIn, Sources, VerifyRequest},
     hash::{Cost, Hasher},
     model::{Caller, Email, Origin, Role},
+    seal::RootRing,
     secret::Secret,
     swap::Swap,
     telemetry::Meters,
@@ -40,6 +41,7 @@ const CHEAP: Cost = Cost { memory: 8, passes: 1 };
 pub struct Bench {
     pub kit: Kit,
     pub ephemeral: Arc<Counting>,
+    pub roots: RootRing,
     rules: Rules,
     home: TempDir,
 }
@@ -61,7 +63,7 @@ impl Bench {
         let home = temporary();
         copy(template(), home.path());
         let config = config(home.path());
-        let (store, ring) = open_store(&config, Schema::AsConfigured, NOW).await.unwrap();
+        let (store, ring, roots) = open_with_roots(&config, Schema::AsConfigured, NOW).await.unwrap();
         let signing = SigningKeys::from_ring(&ring).unwrap();
         let hasher = Hasher::with_cost(1, CHEAP).unwrap();
         let settings = watch::Sender::new(store.settings().await.unwrap());
@@ -95,7 +97,7 @@ impl Bench {
             };
             flow::add_user(&kit.store, &kit.hasher, new, &call(NOW)).await.unwrap();
         }
-        Self { kit, ephemeral, rules: Rules::of_this_release().unwrap(), home }
+        Self { kit, ephemeral, roots, rules: Rules::of_this_release().unwrap(), home }
     }
 
     /// Who calls an rpc with a token, after its access rule.

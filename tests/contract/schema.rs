@@ -6,7 +6,7 @@ use countersign::{
     app::{Schema, open_store, write_ring},
     error::{Contention, Error},
     model::UserId,
-    seal::KeyRing,
+    seal::RootRing,
     store::{Look, Store},
     swap::Swap,
 };
@@ -30,7 +30,7 @@ async fn status(config: &countersign::config::Config) -> (usize, usize) {
 fn place() -> TempDir {
     let home = tempfile::tempdir().unwrap();
     let config = server_config(&home, "postgres://h/d");
-    write_ring(&config.keys, &KeyRing::generate(NOW).unwrap()).unwrap();
+    write_ring(&config.keys, &RootRing::generate(NOW).unwrap()).unwrap();
     home
 }
 
@@ -77,7 +77,7 @@ async fn without_a_ring_nothing_is_made_on_a_server() {
         let refused = open_store(&config, Schema::Migrate, NOW).await.err().unwrap();
         assert!(format!("{refused:#}").contains("countersign keys init"), "{refused:#}");
         assert_eq!(status(&config).await.0, 0);
-        assert!(!config.keys.ring_file.exists());
+        assert!(!config.keys.file().unwrap().exists());
     }
 }
 

@@ -14,7 +14,7 @@ use countersign::{
 use tokio::task::JoinSet;
 
 use crate::{
-    home::{NOW, account, add, on_every_home, sqlite},
+    home::{NOW, account, add, on_every_home, sqlite, sqlite_with_ring},
     peek,
 };
 
@@ -138,7 +138,7 @@ async fn a_change_to_what_is_there_already_is_done_and_not_stale() {
 
 #[tokio::test]
 async fn a_sealed_row_that_is_moved_to_another_user_does_not_open() {
-    let (home, store) = sqlite().await;
+    let (home, store, ring) = sqlite_with_ring().await;
     let (alice, mallory) = (account("alice@example.com"), account("mallory@example.com"));
     for owner in [&alice, &mallory] {
         assert_eq!(add(&store, owner).await, Swap::Done);
@@ -163,8 +163,10 @@ async fn a_sealed_row_that_is_moved_to_another_user_does_not_open() {
     for statement in moves {
         peek::execute(&database, &statement).await;
     }
-    assert!(store.factors(mallory.id).await.is_err());
-    assert!(store.find_account(alice.id).await.is_err());
+    assert!(store.factors(mallory.id).await.unwrap()[0].data.is_damaged());
+    assert!(store.find_account(alice.id).await.unwrap().unwrap().password_hash.is_none());
+    let damages: Vec<_> = ring.take_damages().into_iter().map(|damage| (damage.table, damage.column)).collect();
+    assert_eq!(damages, [("factors", "data"), ("users", "password_hash")], "and it is remembered");
 }
 
 #[tokio::test]

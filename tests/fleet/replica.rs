@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -101,6 +102,18 @@ impl Fleet {
     /// A command of the program, with what the replicas are configured with.
     pub fn command(&self, args: &[&str]) -> std::process::Command {
         self.binary.command(args)
+    }
+
+    /// A copy of the key ring as it is now.
+    pub fn keep_ring(&self) -> PathBuf {
+        let kept = self.binary.home.join("kept.toml");
+        fs::copy(self.binary.ring_file(), &kept).unwrap();
+        kept
+    }
+
+    /// Puts a copy in the place of the key ring.
+    pub fn put_ring_back(&self, kept: &Path) {
+        fs::copy(kept, self.binary.ring_file()).unwrap();
     }
 
     /// Runs a statement behind the replicas' backs.

@@ -9,6 +9,7 @@ mod admin_users;
 mod audit;
 mod backup_codes;
 mod cookie;
+mod damage;
 mod disable;
 mod enrolment;
 mod gateway;

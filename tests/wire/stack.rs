@@ -16,7 +16,7 @@ use countersign::{
     flow::{self, Call, NewUser},
     hash::Hasher,
     model::{Email, Origin, Role},
-    seal::KeyRing,
+    seal::RootRing,
     secret::Secret,
 };
 use tempfile::TempDir;
@@ -129,7 +129,7 @@ fn template() -> &'static Template {
 
 async fn add_accounts(config: &Config) {
     if Stack::chosen() != Stack::Sqlite {
-        write_ring(&config.keys, &KeyRing::generate(NOW).unwrap()).unwrap();
+        write_ring(&config.keys, &RootRing::generate(NOW).unwrap()).unwrap();
     }
     let (store, _) = open_store(config, Schema::AsConfigured, NOW).await.unwrap();
     let hasher = Hasher::with_cost(2, CHEAP).unwrap();

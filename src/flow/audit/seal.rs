@@ -24,7 +24,7 @@ const BATCH: u64 = 200;
 /// Batches in a round: then others have their turn.
 const BATCHES: usize = 8;
 /// Whoever seals holds the lease for so long. When they die, another one goes on after it.
-const LEASE: Duration = Duration::from_secs(1);
+pub(super) const LEASE: Duration = Duration::from_secs(1);
 /// What is sealed is told to the log of the process so often: a copy of the end that nobody in the database can change.
 const TELL: Duration = Duration::from_secs(60);
 
@@ -41,6 +41,10 @@ impl Sealer {
     pub fn new(call: &Call) -> Self {
         let name = AuditEventId::new(call.now).to_string();
         Self { name, seen: AtomicI64::new(0), told: AtomicI64::new(0) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 }
 
@@ -98,7 +102,7 @@ async fn seal_batch(kit: &Kit, sealer: &Sealer, call: &Call, machine: Timestamp)
 
 /// Refuses to go on from an end that the service has not signed, or that lies before one that this process has seen: whoever has set
 /// it there would have it signed.
-fn is_ours(kit: &Kit, sealer: &Sealer, end: &ChainPoint) -> anyhow::Result<()> {
+pub(super) fn is_ours(kit: &Kit, sealer: &Sealer, end: &ChainPoint) -> anyhow::Result<()> {
     let is_signed = kit.access.keys().has_signed(&end.key_id, &audit::head(end), &end.signature);
     ensure!(
         is_signed || audit::is_beginning(end),

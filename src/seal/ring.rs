@@ -1,0 +1,113 @@
+//! The data keys that a process holds: it seals, opens and hashes with them. They change while it runs.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use anyhow::Context;
+
+use super::{
+    Place, aead, hex,
+    keys::{DataKey, KeyState, KeyUse, WrappedKey},
+    mac,
+    root::RootRing,
+};
+use crate::{clock::Timestamp, secret::Secret};
+
+/// Values that do not open are told apart up to here.
+const DAMAGES: usize = 1000;
+
+/// The data keys of a process.
+#[derive(Default)]
+pub struct KeyRing {
+    keys: RwLock<Arc<Vec<DataKey>>>,
+    damages: Mutex<BTreeSet<Damage>>,
+}
+
+/// A sealed value that does not open.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Damage {
+    /// Its table.
+    pub table: &'static str,
+    /// Its column.
+    pub column: &'static str,
+    /// Whose it is; may be empty.
+    pub user: Vec<u8>,
+    /// Which row, in hexadecimal digits.
+    pub row: String,
+}
+
+impl KeyRing {
+    /// New keys, one of each use.
+    pub fn generate(now: Timestamp) -> anyhow::Result<Self> {
+        let (ring, roots) = (Self::default(), RootRing::generate(now)?);
+        let make = |key_use| roots.make(key_use, KeyState::Active, now);
+        let keys = KeyUse::DATA.into_iter().map(make).collect::<anyhow::Result<Vec<_>>>()?;
+        ring.hold(&roots, &keys)?;
+        Ok(ring)
+    }
+
+    /// Holds these keys from now on, less those that must not be used; or goes on with what it has when one does not open.
+    pub fn hold(&self, roots: &RootRing, keys: &[WrappedKey]) -> anyhow::Result<()> {
+        let is_used = |key: &&WrappedKey| matches!(key.state, KeyState::Active | KeyState::Readable);
+        let keys = keys.iter().filter(is_used).map(|key| roots.unwrap(key)).collect::<anyhow::Result<Vec<_>>>()?;
+        for key_use in KeyUse::DATA {
+            let has_active = keys.iter().any(|key| key.key_use == key_use && key.is_active);
+            anyhow::ensure!(has_active, "there is no active {} key in the database", key_use.as_str());
+        }
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
+    }
+
+    /// The keys that are held.
+    pub fn keys(&self) -> Arc<Vec<DataKey>> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The id of the key that new values of a use are made with.
+    pub fn active_id(&self, key_use: KeyUse) -> anyhow::Result<String> {
+        Ok(active(&self.keys(), key_use)?.id.clone())
+    }
+
+    /// Seals a value for a place, with the active sealing key.
+    pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let keys = self.keys();
+        let key = active(&keys, KeyUse::Seal)?;
+        aead::seal(&key.id, key.secret.expose(), place, plain)
+    }
+
+    /// Opens a value that was sealed for this place. One that does not open is remembered: somebody must be told.
+    pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> anyhow::Result<Secret<Vec<u8>>> {
+        let keys = self.keys();
+        let find = |id: &[u8]| {
+            let key = keys.iter().find(|key| key.key_use == KeyUse::Seal && key.id.as_bytes() == id)?;
+            Some((key.id.as_str(), &key.secret))
+        };
+        aead::open(find, place, sealed).inspect_err(|_| self.remember(place))
+    }
+
+    /// A keyed hash: finds a name again without keeping it.
+    pub fn index(&self, domain: &str, name: &[u8]) -> anyhow::Result<[u8; 32]> {
+        let keys = self.keys();
+        Ok(mac(active(&keys, KeyUse::Index)?.secret.expose(), &[domain.as_bytes(), name]))
+    }
+
+    fn remember(&self, place: Place<'_>) {
+        let mut damages = self.damages.lock().unwrap_or_else(PoisonError::into_inner);
+        if damages.len() < DAMAGES {
+            let Place { table, column, user, row } = place;
+            damages.insert(Damage { table, column, user: user.to_vec(), row: hex(row) });
+        }
+    }
+
+    /// The values that did not open since this was asked last.
+    pub fn take_damages(&self) -> BTreeSet<Damage> {
+        std::mem::take(&mut *self.damages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn active(keys: &[DataKey], key_use: KeyUse) -> anyhow::Result<&DataKey> {
+    let of_use = keys.iter().find(|key| key.key_use == key_use && key.is_active);
+    of_use.with_context(|| format!("no active {} key is held", key_use.as_str()))
+}

@@ -1,0 +1,200 @@
+//! Sealed columns, row by row: what is sealed by a key that is not the active one is sealed anew. One conditional statement for each
+//! value, so that what has changed meanwhile stays.
+
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, IntoSimpleExpr, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, OnConflict},
+};
+use uuid::Uuid;
+
+use super::{
+    Store, Tx,
+    entity::{delivery, factor, reseal, session, user},
+    outage,
+};
+use crate::{
+    error::Error,
+    seal::{Place, sealed_by},
+    swap::Swap,
+};
+
+/// A sealed column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedColumn {
+    /// Data of factors.
+    Factors,
+    /// Password hashes.
+    Passwords,
+    /// Phone numbers.
+    Phones,
+    /// Second addresses.
+    NoticeEmails,
+    /// What waits to be handed over.
+    Deliveries,
+    /// Successors of refresh tokens, for some seconds.
+    Successors,
+}
+
+/// How far a column was sealed anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reseal {
+    /// With this key.
+    pub key_id: String,
+    /// The last row that was looked at.
+    pub last: Uuid,
+    /// Values that were sealed anew in this round.
+    pub count: i64,
+    /// Whether a whole round has found nothing more.
+    pub is_done: bool,
+}
+
+/// A row: its id, whose it is, and the sealed value.
+type Row = (Uuid, Uuid, Option<Vec<u8>>);
+
+impl SealedColumn {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Factors, Self::Passwords, Self::Phones, Self::NoticeEmails, Self::Deliveries, Self::Successors];
+
+    /// Table and column.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Factors => "factors.data",
+            Self::Passwords => "users.password_hash",
+            Self::Phones => "users.phone",
+            Self::NoticeEmails => "users.notice_email",
+            Self::Deliveries => "deliveries.body",
+            Self::Successors => "sessions.successor",
+        }
+    }
+
+    fn place<'a>(self, row: &'a Uuid, user: &'a Uuid) -> Place<'a> {
+        let (table, column) = self.name().split_once('.').unwrap_or_default();
+        let user = if self == Self::Deliveries { [].as_slice() } else { user.as_bytes() };
+        Place { table, column, user, row: row.as_bytes() }
+    }
+}
+
+/// Does the same with each of the columns: (entity, id, whose, value).
+macro_rules! with_column {
+    ($column:expr, $do:ident ! ($($more:expr),*)) => {
+        match $column {
+            SealedColumn::Factors => $do!(factor, factor::Column::Id, factor::Column::UserId, factor::Column::Data, $($more),*),
+            SealedColumn::Passwords => $do!(user, user::Column::Id, user::Column::Id, user::Column::PasswordHash, $($more),*),
+            SealedColumn::Phones => $do!(user, user::Column::Id, user::Column::Id, user::Column::Phone, $($more),*),
+            SealedColumn::NoticeEmails => $do!(user, user::Column::Id, user::Column::Id, user::Column::NoticeEmail, $($more),*),
+            SealedColumn::Deliveries => $do!(delivery, delivery::Column::Id, delivery::Column::Id, delivery::Column::Body, $($more),*),
+            SealedColumn::Successors => $do!(session, session::Column::Id, session::Column::UserId, session::Column::Successor, $($more),*),
+        }
+    };
+}
+
+impl Store {
+    /// How many values of a column are sealed by a key.
+    pub async fn count_sealed_by(&self, column: SealedColumn, key_id: &str) -> Result<u64, Error> {
+        // What begins so lies between this and the next one, byte by byte, on every database.
+        let first = sealed_by(key_id);
+        let mut after = first.clone();
+        if let Some(last) = after.last_mut() {
+            *last += 1;
+        }
+        macro_rules! count {
+            ($entity:ident, $id:expr, $user:expr, $value:expr,) => {
+                $entity::Entity::find().filter($value.gte(first)).filter($value.lt(after)).count(&self.reader).await
+            };
+        }
+        with_column!(column, count!()).map_err(outage)
+    }
+
+    /// How far a column was sealed anew; None = that was never begun.
+    pub async fn reseal(&self, column: SealedColumn) -> Result<Option<Reseal>, Error> {
+        let row = reseal::Entity::find_by_id(column.name()).one(&self.reader).await.map_err(outage)?;
+        Ok(row.map(|row| Reseal { key_id: row.key_id, last: row.last_id, count: row.round_count, is_done: row.done }))
+    }
+
+    /// Rows of a column after one, with its value.
+    pub async fn sealed_rows(&self, column: SealedColumn, after: Uuid, count: u64) -> Result<Vec<Row>, Error> {
+        macro_rules! rows {
+            ($entity:ident, $id:expr, $user:expr, $value:expr, $after:expr, $count:expr) => {
+                $entity::Entity::find()
+                    .filter($id.gt($after))
+                    .filter($value.is_not_null())
+                    .order_by_asc($id)
+                    .limit($count)
+                    .select_only()
+                    .expr($id.into_simple_expr())
+                    .expr($user.into_simple_expr())
+                    .expr($value.into_simple_expr())
+                    .into_tuple::<Row>()
+                    .all(&self.reader)
+                    .await
+            };
+        }
+        with_column!(column, rows!(after, count)).map_err(outage)
+    }
+}
+
+impl Tx {
+    /// Begins to seal a column anew with a key, or says how far that is; Stale when it is not where it was.
+    pub async fn save_reseal(
+        &self,
+        column: SealedColumn,
+        before: Option<&Reseal>,
+        after: &Reseal,
+    ) -> Result<Swap, Error> {
+        let Some(before) = before else {
+            let row = reseal::ActiveModel {
+                name: Set(column.name().to_owned()),
+                key_id: Set(after.key_id.clone()),
+                last_id: Set(after.last),
+                round_count: Set(after.count),
+                done: Set(after.is_done),
+            };
+            let as_it_is = OnConflict::column(reseal::Column::Name).update_column(reseal::Column::Name).to_owned();
+            reseal::Entity::insert(row)
+                .on_conflict(as_it_is)
+                .exec_without_returning(&self.inner)
+                .await
+                .map_err(outage)?;
+            return Ok(Swap::Done);
+        };
+        let done = reseal::Entity::update_many()
+            .col_expr(reseal::Column::KeyId, Expr::val(after.key_id.as_str()))
+            .col_expr(reseal::Column::LastId, Expr::val(after.last))
+            .col_expr(reseal::Column::RoundCount, Expr::val(after.count))
+            .col_expr(reseal::Column::Done, Expr::val(after.is_done))
+            .filter(reseal::Column::Name.eq(column.name()))
+            .filter(reseal::Column::KeyId.eq(before.key_id.as_str()))
+            .filter(reseal::Column::LastId.eq(before.last))
+            .filter(reseal::Column::RoundCount.eq(before.count))
+            .exec(&self.inner)
+            .await
+            .map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+
+    /// Seals a value anew, unless it has changed. One that does not open stays as it is, and is told of elsewhere.
+    pub async fn seal_anew(&self, column: SealedColumn, row: &Row) -> Result<Swap, Error> {
+        let (id, user, Some(sealed)) = row else {
+            return Ok(Swap::Stale);
+        };
+        let place = column.place(id, user);
+        let Ok(plain) = self.ring.open(place, sealed) else {
+            return Ok(Swap::Stale);
+        };
+        let anew = self.ring.seal(place, plain.expose())?;
+        macro_rules! save {
+            ($entity:ident, $id:expr, $user:expr, $value:expr, $row:expr, $before:expr, $after:expr) => {
+                $entity::Entity::update_many()
+                    .col_expr($value, Expr::val($after))
+                    .filter($id.eq($row))
+                    .filter($value.eq($before))
+                    .exec(&self.inner)
+                    .await
+            };
+        }
+        let done = with_column!(column, save!(*id, sealed.clone(), anew)).map_err(outage)?;
+        Ok(Swap::from_rows(done.rows_affected))
+    }
+}
