@@ -98,6 +98,7 @@ impl App {
         let http = listeners.http.as_ref().map(TcpListener::local_addr).transpose()?;
         let (store, ring, roots) = open_with_roots(config, Schema::AsConfigured, clock.now()).await?;
         let (kit, letters) = kit(config, store, ring, clock.now(), cost).await?;
+        let keeper = background::announce(&kit, roots, config).await.context("cannot say that this replica serves")?;
         let health = Health::new().await;
         let proxies = Proxies::new(config.trusted_proxies.clone());
         let (stop, stopped) = watch::channel(false);
@@ -117,7 +118,6 @@ impl App {
         let mut delivery = JoinSet::new();
         delivery.spawn(flow::deliver(Arc::clone(&kit), letters, Arc::clone(&clock), until_set(stopped_delivery)));
         let sealer = Arc::new(flow::audit::Sealer::new(&own_call(clock.as_ref())));
-        let keeper = Arc::new(flow::keys::Keeper::new(roots, SystemClock.now()));
         let mut background = background::start(&kit, &clock, &sealer, &keeper, config);
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });

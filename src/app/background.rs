@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Outage},
     flow::{self, Call, Kit},
     model::{Channel, Origin},
+    seal::RootRing,
 };
 
 /// Every replica follows the policy within 5 s.
@@ -80,6 +81,27 @@ async fn seal_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, sealer: Arc<flow::au
         if let Err(fault) = in_time(ROUND, flow::audit::seal_audit(&kit, &sealer, &call, machine)).await {
             tracing::error!(?fault, "the audit log is not sealed");
         }
+    }
+}
+
+/// Says that this replica serves, and holds the keys. First that it lives and holds none, then which: no key takes over between the
+/// two that it has not seen.
+pub(super) async fn announce(kit: &Kit, roots: RootRing, config: &Config) -> anyhow::Result<Arc<flow::keys::Keeper>> {
+    let machine = SystemClock.now();
+    let keeper = Arc::new(flow::keys::Keeper::new(roots, machine));
+    let announced = async {
+        kit.store.report_replica(keeper.name(), &[], machine).await?;
+        flow::keys::follow_keys(kit, &keeper, |_| read_again(config), machine).await
+    };
+    announced.await.map_err(Error::into_anyhow)?;
+    Ok(keeper)
+}
+
+/// The ring, where it is a file, which may have changed.
+fn read_again(config: &Config) -> anyhow::Result<Option<RootRing>> {
+    match &config.keys.source {
+        RingSource::File { .. } => read_ring(&config.keys),
+        RingSource::Text(_) | RingSource::Command(_) => Ok(None),
     }
 }
 
