@@ -38,6 +38,7 @@ fn deliveries() -> TableCreateStatement {
         .col(ColumnDef::new("due_time").big_integer().null())
         .col(ColumnDef::new("attempts").big_integer().not_null())
         .col(ColumnDef::new("failure").string_len(200).null())
+        .col(ColumnDef::new("give_up_time").big_integer().null())
         .to_owned()
 }
 

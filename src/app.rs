@@ -79,6 +79,7 @@ pub struct App {
     quiet: Pin<Box<dyn Future<Output = ()> + Send>>,
     stop_delivery: watch::Sender<bool>,
     delivery: JoinSet<()>,
+    telling: JoinSet<()>,
     background: JoinSet<()>,
     sealer: Arc<flow::audit::Sealer>,
     keeper: Arc<flow::keys::Keeper>,
@@ -116,6 +117,7 @@ impl App {
         servers.spawn(services.serve(listeners.grpc, until_set(stopped)));
         let (stop_delivery, stopped_delivery) = watch::channel(false);
         let mut delivery = JoinSet::new();
+        let telling = background::tell(&kit, &clock, &stopped_delivery);
         delivery.spawn(flow::deliver(Arc::clone(&kit), letters, Arc::clone(&clock), until_set(stopped_delivery)));
         let sealer = Arc::new(flow::audit::Sealer::new(&own_call(clock.as_ref())));
         let mut background = background::start(&kit, &clock, &sealer, &keeper, config);
@@ -132,6 +134,7 @@ impl App {
             quiet,
             stop_delivery,
             delivery,
+            telling,
             background,
             sealer,
             keeper,
@@ -168,12 +171,14 @@ impl App {
             self.quiet.await;
             self.stop_delivery.send_replace(true);
             while self.delivery.join_next().await.is_some() {}
+            while self.telling.join_next().await.is_some() {}
         });
         let drained = drained.await;
         if drained.is_err() {
             tracing::warn!(seconds = DRAIN.as_secs(), "calls were still under way; they are cut off");
             self.servers.shutdown().await;
             self.delivery.shutdown().await;
+            self.telling.shutdown().await;
         }
         // Everything that was counted, the present minute included.
         let end = self.clock.now().plus(Duration::from_secs(60));

@@ -14,7 +14,7 @@
 //! audit  factor  challenge  policy  limit  token          meaning: right or wrong, allowed or not
 //! store  ephemeral  sms  mail  webhook                    state: what lasts, what may be lost; and what goes out
 //! model                                                   plain records that rooms share
-//! telemetry  seal  hash                                   tools that use tools
+//! telemetry  seal  hash  tls                              tools that use tools
 //! config                                                  what the operator wants
 //! clock  error  file  secret  swap                        tools
 //! ```
@@ -40,7 +40,9 @@
 //! humantime                                               clock
 //! tracing_subscriber  opentelemetry                       telemetry
 //! toml                                                    config  seal
-//! redis  rustls                                           ephemeral
+//! redis                                                   ephemeral
+//! rustls                                                  ephemeral  tls
+//! rustls_native_certs  tokio_rustls                       tls
 //! url                                                     config
 //! ipnet                                                   config  wire
 //! ```
@@ -72,6 +74,7 @@ pub mod sms;
 pub mod store;
 pub mod swap;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 pub mod webhook;
 pub mod wire;

@@ -75,6 +75,9 @@ pub const NEW_NETWORK_NOTICES: Window = Window { capacity: 5, span: DAY };
 /// Notices to a user of sign-ins that were not completed.
 pub const ABANDONED_NOTICES: Window = Window { capacity: 1, span: HOUR };
 
+/// Notices to a user of anything else, of each kind.
+pub const NOTICES: Window = Window { capacity: 10, span: HOUR };
+
 /// What nobody takes is tried again for so long.
 pub const DELIVERY_LIFE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 

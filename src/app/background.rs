@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -30,8 +31,8 @@ const RING_PAUSE: Duration = Duration::from_secs(30);
 const RESEAL_PAUSE: Duration = Duration::from_millis(20);
 /// What was recorded is told within two seconds to whoever is to know.
 const TELL_INTERVAL: Duration = Duration::from_millis(500);
-/// A receiver is waited for as long as its room says; a round lasts a little longer.
-const TELL_ROUND: Duration = Duration::from_secs(30);
+/// So many are handed over at once on a channel.
+const AT_ONCE: usize = 16;
 
 /// Starts all of it.
 pub(super) fn start(
@@ -49,13 +50,27 @@ pub(super) fn start(
     background.spawn(follow_keys(own_kit(), own_clock(), Arc::clone(keeper), config.keys.clone()));
     background.spawn(sign_forever(own_kit(), Arc::clone(sealer)));
     background.spawn(reseal_forever(own_kit()));
-    if kit.webhook.is_some() {
-        background.spawn(tell_forever(own_kit(), own_clock(), Channel::Webhook));
-    }
-    if kit.mail.is_some() {
-        background.spawn(tell_forever(own_kit(), own_clock(), Channel::Mail));
+    for channel in channels(kit) {
+        background.spawn(collect_forever(own_kit(), own_clock(), channel));
     }
     background
+}
+
+/// Starts handing over what waits, until `stop` is set.
+pub(super) fn tell(kit: &Arc<Kit>, clock: &Arc<dyn Clock>, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+    let mut telling = JoinSet::new();
+    for channel in channels(kit) {
+        telling.spawn(hand_over_until(Arc::clone(kit), Arc::clone(clock), channel, stop.clone()));
+    }
+    telling
+}
+
+fn channels(kit: &Kit) -> Vec<Channel> {
+    let is_on = |channel: &Channel| match channel {
+        Channel::Webhook => kit.webhook.is_some(),
+        Channel::Mail => kit.mail.is_some(),
+    };
+    Channel::ALL.into_iter().filter(is_on).collect()
 }
 
 /// Reads the policy again and again, so that what one replica has saved holds on every one within seconds.
@@ -159,44 +174,66 @@ async fn reseal_forever(kit: Arc<Kit>) {
     }
 }
 
-/// Collects what is to be told on a channel, and hands over what is due. A channel that hangs holds no other up.
-async fn tell_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, channel: Channel) {
+/// Collects what is to be told on a channel.
+async fn collect_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, channel: Channel) {
     let mut interval = interval(TELL_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let channel_name = channel.as_str();
-        if let Err(fault) = in_time(ROUND, collect(&kit, channel, clock.as_ref())).await {
-            tracing::warn!(
-                ?fault,
-                channel = channel_name,
-                "what is to be told is not collected; the next round goes on"
-            );
-        }
-        let mut has_more = true;
-        while has_more {
-            let call = own_call(clock.as_ref());
-            has_more = match in_time(TELL_ROUND, flow::notify::hand_over(&kit, channel, &call)).await {
-                Ok(has_more) => has_more,
-                Err(fault) => {
-                    tracing::warn!(?fault, channel = channel_name, "what is to be told waits; the next round goes on");
-                    false
-                }
-            };
+        let call = own_call(clock.as_ref());
+        match channel {
+            Channel::Webhook => while collected(flow::notify::collect_events(&kit, &call)).await {},
+            Channel::Mail => {
+                while collected(flow::notify::collect_notices(&kit, &call)).await {}
+                while collected(flow::notify::collect_abandoned(&kit, &call)).await {}
+            }
         }
     }
 }
 
-async fn collect(kit: &Kit, channel: Channel, clock: &dyn Clock) -> Result<(), Error> {
-    let call = own_call(clock);
-    match channel {
-        Channel::Webhook => while flow::notify::collect_events(kit, &call).await? {},
-        Channel::Mail => {
-            while flow::notify::collect_notices(kit, &call).await? {}
-            while flow::notify::collect_abandoned(kit, &call).await? {}
+/// Whether there may be more at once.
+async fn collected(collecting: impl Future<Output = Result<bool, Error>>) -> bool {
+    in_time(ROUND, collecting).await.unwrap_or_else(|fault| {
+        tracing::warn!(fault = format!("{fault:?}"), "what is to be told is not collected; the next round goes on");
+        false
+    })
+}
+
+/// Hands over what is due on a channel, some at once; one that takes long holds no other up. After a stop no more is begun, and what
+/// is under way is waited for.
+async fn hand_over_until(kit: Arc<Kit>, clock: Arc<dyn Clock>, channel: Channel, mut stop: watch::Receiver<bool>) {
+    let mut interval = interval(TELL_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut under_way = JoinSet::new();
+    loop {
+        tokio::select! {
+            // When the other half is gone, so is the service.
+            _ = stop.wait_for(|stop| *stop) => break,
+            _ = interval.tick() => {}
+            Some(_) = under_way.join_next() => {}
+        }
+        let free = u64::try_from(AT_ONCE.saturating_sub(under_way.len())).unwrap_or(0);
+        if free == 0 {
+            continue;
+        }
+        let call = own_call(clock.as_ref());
+        match in_time(ROUND, flow::notify::claim_due(&kit, channel, free, &call)).await {
+            Ok(due) => {
+                for one in due {
+                    let (kit, clock) = (Arc::clone(&kit), Arc::clone(&clock));
+                    under_way.spawn(async move {
+                        if let Err(fault) = flow::notify::hand_over(&kit, &one, clock.as_ref()).await {
+                            tracing::warn!(fault = format!("{fault:?}"), id = %one.id, "what became of it is not written down");
+                        }
+                    });
+                }
+            }
+            Err(fault) => {
+                tracing::warn!(fault = format!("{fault:?}"), "what is to be told waits; the next round goes on")
+            }
         }
     }
-    Ok(())
+    while under_way.join_next().await.is_some() {}
 }
 
 async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, retention: Option<Duration>) {

@@ -145,10 +145,13 @@ async fn export(store: &crate::store::Store, after: i64) -> anyhow::Result<()> {
     loop {
         let any = AuditFilter::default();
         let (records, seen) = audit::records_after(store, &any, position, BATCH).await.map_err(Error::into_anyhow)?;
-        if records.is_empty() {
+        if seen <= position {
             return Ok(());
         }
         position = seen;
+        if records.is_empty() {
+            continue;
+        }
         let lines: Vec<_> =
             records.iter().map(|(position, record)| audit_json(*position, record).to_string()).collect();
         say(&lines.join("\n"))?;

@@ -18,11 +18,13 @@ pub(super) fn run(layers: Layers, action: &Action) -> anyhow::Result<()> {
             let header = ["KEY", "VALUE", "SOURCE"].map(str::to_owned).to_vec();
             let rows = layers.shown().into_iter().map(|(key, value, source)| vec![key, value, source]);
             say(&table(&[header].into_iter().chain(rows).collect::<Vec<_>>()))?;
-            for warning in layers.warnings() {
-                say(&format!("\nWarning: {warning}."))?;
-            }
             match Config::read(layers) {
-                Ok(_) => say("\nThe configuration can be used."),
+                Ok(config) => {
+                    for warning in config.warnings {
+                        say(&format!("\nWarning: {warning}."))?;
+                    }
+                    say("\nThe configuration can be used.")
+                }
                 Err(problems) => bail!("the configuration cannot be used:{}", list(&problems)),
             }
         }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
 
 use super::{say, table};
@@ -18,6 +18,7 @@ use crate::{
     factor::password::{Names, Password},
     flow::{self, Call, NewUser, Page},
     hash::Hasher,
+    mail,
     model::{Account, Email, Method, Origin, Role},
     seal::KeyRing,
     secret::Secret,
@@ -132,6 +133,12 @@ async fn add(
 ) -> anyhow::Result<()> {
     let notice_email = notice_email.map(Email::parse).transpose();
     let notice_email = notice_email.map_err(|problem| anyhow!("--notice-email: {problem}"))?;
+    let own = whom.email()?;
+    let is_good = |second: &Email| mail::is_mailable(&second.mailable()) && second.canonical() != own.canonical();
+    ensure!(
+        notice_email.as_ref().is_none_or(is_good),
+        "--notice-email: must be an address that mail can be sent to, and another one than --email"
+    );
     let phone = phone.map(sms::parse).transpose().map_err(|problem| anyhow!("--phone: {}", problem.text()))?;
     let phone = phone.map(|(number, _)| number);
     let (email, password) = ask(config, whom)?;

@@ -17,6 +17,9 @@ use super::{
 /// The languages that people are written to in.
 const LOCALES: [&str; 6] = ["de", "el", "en", "es", "fr", "it"];
 
+/// What is told from the audit log is told within three days.
+const LEAST_RETENTION: Duration = Duration::from_secs(4 * 24 * 60 * 60);
+
 impl Config {
     /// The configuration that the layers make, or everything that is wrong with them.
     pub fn read(mut layers: Layers) -> Result<Self, Vec<Problem>> {
@@ -61,6 +64,7 @@ impl Config {
                 log_level: layers.parsed("telemetry.log_level", LogLevel::Info, log_level),
                 log_format: layers.parsed("telemetry.log_format", LogFormat::Pretty, log_format),
             },
+            // The last of all: reading the others may have made some.
             warnings: layers.warnings().to_vec(),
             data_dir,
         };
@@ -68,6 +72,13 @@ impl Config {
             let problem = "must be set beside a database server: redis://…, or \"embedded\" in so many words when there is \
                            one replica alone";
             layers.problem("redis.url", "the built-in default", problem.to_owned());
+        }
+        let is_read = config.webhook.is_some() || config.mail.is_some();
+        if is_read && config.audit_retention.is_some_and(|kept| kept < LEAST_RETENTION) {
+            layers.complain(
+                "audit.retention_days",
+                "must be 0 or at least 4 beside a webhook or mail: they are told from the audit log",
+            );
         }
         if layers.has_problems() { Err(layers.into_problems()) } else { Ok(config) }
     }

@@ -236,7 +236,7 @@ fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.has_host()
 }
 
-fn host(text: &str) -> Result<String, String> {
+pub(super) fn host(text: &str) -> Result<String, String> {
     let is_one =
         text.is_empty() || Url::parse(&format!("https://{text}")).is_ok_and(|url| url.host_str() == Some(text));
     if is_one { Ok(text.to_owned()) } else { Err("must be a host alone, such as login.example.com".to_owned()) }

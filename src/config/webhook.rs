@@ -54,7 +54,13 @@ impl Layers {
         let topics = self.topics();
         let url = Sealed::new(self.text("webhook.url"));
         if url.expose().is_empty() {
+            if !self.text("webhook.secret").is_empty() {
+                self.complain("webhook.secret", "needs webhook.url: set that too, or take this away");
+            }
             return None;
+        }
+        if topics.is_empty() {
+            self.complain("webhook.topics", "is empty, so nothing would ever be told; take webhook.url away instead");
         }
         match Url::parse(url.expose()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
             Some(url) if url.scheme() == "http" && !is_loopback(&url) => {

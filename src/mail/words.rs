@@ -35,13 +35,13 @@ impl Words {
                 (words.factor_removed, self.with_method(words.factor_removed_text, method))
             }
             NoticeKind::BackupCodesReplaced => plain(words.codes_replaced),
-            NoticeKind::BackupCodeUsed(left) => {
-                let subject = if left <= FEW { words.codes_few } else { words.code_used };
-                let mut text = words.code_used_text.replace("{left}", &left.to_string());
-                if left <= FEW {
-                    text = format!("{text} {}", words.codes_few_text);
-                }
-                (subject, text)
+            NoticeKind::BackupCodeUsed(None) => (words.code_used, words.code_used_text.to_owned()),
+            NoticeKind::BackupCodeUsed(Some(left)) => {
+                let is_few = left <= FEW;
+                let (subject, more) =
+                    if is_few { (words.codes_few, words.codes_few_text) } else { (words.code_used, "") };
+                let left = words.codes_left.replace("{left}", &left.to_string());
+                (subject, format!("{} {left} {more}", words.code_used_text).trim_end().to_owned())
             }
             NoticeKind::PasswordChanged => plain(words.password_changed),
             NoticeKind::PasswordTokenIssued => plain(words.token_issued),
@@ -49,6 +49,7 @@ impl Words {
             NoticeKind::OneFactorPassed => plain(words.one_factor),
             NoticeKind::SecondFactorReset => plain(words.reset),
             NoticeKind::AddressChanged => plain(words.address_changed),
+            NoticeKind::AccountDeleted => plain(words.deleted),
         };
         if notice.by_admin {
             sentence = format!("{sentence} {}", words.by_admin);
@@ -92,18 +93,19 @@ fn moment(time: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    const KINDS: [NoticeKind; 11] = [
+    const KINDS: [NoticeKind; 12] = [
         NoticeKind::FactorAdded(Method::Totp),
         NoticeKind::FactorRemoved(Method::Phone),
         NoticeKind::BackupCodesReplaced,
-        NoticeKind::BackupCodeUsed(7),
-        NoticeKind::BackupCodeUsed(2),
+        NoticeKind::BackupCodeUsed(Some(7)),
+        NoticeKind::BackupCodeUsed(Some(2)),
         NoticeKind::PasswordChanged,
         NoticeKind::PasswordTokenIssued,
         NoticeKind::NewNetwork,
         NoticeKind::OneFactorPassed,
         NoticeKind::SecondFactorReset,
         NoticeKind::AddressChanged,
+        NoticeKind::AccountDeleted,
     ];
 
     fn notice(kind: NoticeKind) -> Notice {
@@ -127,7 +129,7 @@ mod tests {
             subjects.sort();
             subjects.dedup();
             assert_eq!(subjects.len(), KINDS.len(), "{locale}");
-            let (_, text) = words.notice(&notice(NoticeKind::BackupCodeUsed(7)));
+            let (_, text) = words.notice(&notice(NoticeKind::BackupCodeUsed(Some(7))));
             assert!(text.contains('7'), "{text}");
         }
     }

@@ -53,6 +53,8 @@ pub struct Delivery {
     pub attempts: i64,
     /// What came of the last try, where it did not succeed.
     pub failure: Option<String>,
+    /// When it was given up.
+    pub give_up_time: Option<Timestamp>,
 }
 
 /// How far a reader has read the audit log, and how many failed sign-ins it has counted in a window.
@@ -100,8 +102,8 @@ pub enum NoticeKind {
     FactorRemoved(Method),
     /// There is a new set of backup codes.
     BackupCodesReplaced,
-    /// A backup code was used; so many are left.
-    BackupCodeUsed(u32),
+    /// A backup code was used; so many are left, where that is known.
+    BackupCodeUsed(Option<u32>),
     /// The password was changed.
     PasswordChanged,
     /// A token was issued that sets a password.
@@ -114,6 +116,8 @@ pub enum NoticeKind {
     SecondFactorReset,
     /// An address of the account was changed.
     AddressChanged,
+    /// The account was removed.
+    AccountDeleted,
 }
 
 impl NoticeKind {
@@ -130,6 +134,7 @@ impl NoticeKind {
             Self::OneFactorPassed => "one_factor_passed",
             Self::SecondFactorReset => "second_factor_reset",
             Self::AddressChanged => "address_changed",
+            Self::AccountDeleted => "account_deleted",
         }
     }
 }

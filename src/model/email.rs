@@ -57,6 +57,13 @@ impl Email {
         &self.typed
     }
 
+    /// As mail has it: the name as it was typed, the domain in A-labels.
+    pub fn mailable(&self) -> String {
+        let name = self.typed.rsplit_once('@').map_or("", |(name, _)| name);
+        let domain = self.canonical.rsplit_once('@').map_or("", |(_, domain)| domain);
+        format!("{name}@{domain}")
+    }
+
     /// The form that is compared, byte by byte.
     pub fn canonical(&self) -> &str {
         &self.canonical

@@ -16,6 +16,12 @@ use crate::{
     seal::KeyRing,
 };
 
+/// Places that are looked through at once for whoever follows the log.
+const REACH: i64 = 20_000;
+
+/// Records of an account that are told to an address which it loses.
+const RECENT: u64 = 50;
+
 /// Which records are looked for; what is unset does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
@@ -62,17 +68,17 @@ impl Store {
     ) -> Result<(Vec<(i64, AuditRecord)>, i64), Error> {
         let (anchor, end) = self.audit_chain().await?;
         let from = position.max(anchor.position);
-        if from >= end.position {
+        let to = end.position.min(from.saturating_add(REACH));
+        if from >= to {
             return Ok((Vec::new(), from));
         }
-        let which = condition(filter)
-            .add(audit_event::Column::Position.gt(from))
-            .add(audit_event::Column::Position.lte(end.position));
+        let which =
+            condition(filter).add(audit_event::Column::Position.gt(from)).add(audit_event::Column::Position.lte(to));
         let found = audit_event::Entity::find().filter(which).order_by_asc(audit_event::Column::Position);
-        let rows = found.limit(count).all(&self.reader).await.map_err(outage)?;
-        let records: Vec<_> = rows.into_iter().filter_map(sealed).collect();
+        let records = read_all(&self.reader, &self.ring, found.limit(count)).await?;
+        let records: Vec<_> = records.into_iter().filter_map(|(record, seal)| Some((seal.position?, record))).collect();
         let is_full = u64::try_from(records.len()).is_ok_and(|found| found >= count);
-        let seen = records.last().filter(|_| is_full).map_or(end.position, |(position, _)| *position);
+        let seen = records.last().filter(|_| is_full).map_or(to, |(position, _)| *position);
         Ok((records, seen))
     }
 
@@ -107,6 +113,20 @@ impl Store {
 }
 
 impl Tx {
+    /// At most some records about an account that lie behind a place or have none yet, the first first.
+    pub async fn audit_records_of_since(&self, subject: UserId, position: i64) -> Result<Vec<AuditRecord>, Error> {
+        let later = Condition::any()
+            .add(audit_event::Column::Position.gt(position))
+            .add(audit_event::Column::Position.is_null());
+        let found = audit_event::Entity::find()
+            .filter(audit_event::Column::SubjectId.eq(subject.uuid()))
+            .filter(later)
+            .order_by_asc(audit_event::Column::Id)
+            .limit(RECENT);
+        let records = read_all(&self.inner, &self.ring, found).await?;
+        Ok(records.into_iter().map(|(record, _)| record).collect())
+    }
+
     /// Adds a record.
     pub async fn record(&self, event: &Event<'_>, now: Timestamp) -> Result<(), Error> {
         let mut row = audit_event::Model {

@@ -7,6 +7,8 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
+use uuid::Uuid;
+
 use super::{
     Store, Tx,
     entity::{delivery, delivery_cursor},
@@ -14,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    error::Error,
+    error::{Contention, Error, Outage},
     model::{Backlog, Channel, Cursor, Delivery, DeliveryId},
     seal::{KeyRing, Place},
     swap::Swap,
@@ -80,16 +82,53 @@ impl Store {
         })
     }
 
-    /// At most `count` that are due on a channel, what is due longest first.
-    pub async fn due_deliveries(&self, channel: Channel, now: Timestamp, count: u64) -> Result<Vec<Delivery>, Error> {
+    /// Takes at most `count` that are due on a channel, what is due longest first: until a moment at which another may try them. One
+    /// that cannot be read at all is given up.
+    pub async fn claim_due_deliveries(
+        &self,
+        channel: Channel,
+        count: u64,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<Delivery>, Error> {
         let due = delivery::Entity::find()
             .filter(delivery::Column::Channel.eq(channel.as_str()))
             .filter(delivery::Column::DueTime.lte(now.millis()))
             .order_by_asc(delivery::Column::DueTime)
             .order_by_asc(delivery::Column::Id)
             .limit(count);
-        let rows = due.all(&self.reader).await.map_err(outage)?;
-        rows.into_iter().map(|row| delivery(row, &self.ring)).collect()
+        let ids: Vec<Uuid> =
+            due.select_only().column(delivery::Column::Id).into_tuple().all(&self.reader).await.map_err(outage)?;
+        let mut claimed = Vec::new();
+        for id in ids {
+            match delivery::Entity::find_by_id(id).one(&self.reader).await.map_err(outage) {
+                Ok(Some(row)) => {
+                    let one = delivery(row, &self.ring)?;
+                    if self.claim_delivery(&one, until).await? == Swap::Done {
+                        claimed.push(Delivery { attempts: one.attempts + 1, due_time: Some(until), ..one });
+                    }
+                }
+                Ok(None) => {}
+                Err(Error::Broken(fault)) if !fault.is::<Outage>() && !fault.is::<Contention>() => {
+                    tracing::error!(%id, "a delivery cannot be read; it is given up");
+                    self.give_up_unread(id, now).await?;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn give_up_unread(&self, id: Uuid, now: Timestamp) -> Result<(), Error> {
+        delivery::Entity::update_many()
+            .col_expr(delivery::Column::DueTime, Expr::val(None::<i64>))
+            .col_expr(delivery::Column::GiveUpTime, Expr::val(now.millis()))
+            .col_expr(delivery::Column::Failure, Expr::val("it cannot be read any more"))
+            .filter(delivery::Column::Id.eq(id))
+            .exec(&self.writer)
+            .await
+            .map_err(outage)?;
+        Ok(())
     }
 
     /// At most `count` that were given up, the newest first, after one.
@@ -104,7 +143,7 @@ impl Store {
     }
 
     /// Takes one to be tried, until a moment at which another may; Stale when somebody else has taken it.
-    pub async fn claim_delivery(&self, one: &Delivery, until: Timestamp) -> Result<Swap, Error> {
+    async fn claim_delivery(&self, one: &Delivery, until: Timestamp) -> Result<Swap, Error> {
         let done = delivery::Entity::update_many()
             .col_expr(delivery::Column::DueTime, Expr::val(until.millis()))
             .col_expr(delivery::Column::Attempts, Expr::col(delivery::Column::Attempts).add(1))
@@ -126,17 +165,19 @@ impl Store {
     /// Puts one off until a moment, or gives it up; unless it was tried again meanwhile.
     pub async fn put_delivery_off(
         &self,
-        id: DeliveryId,
-        attempts: i64,
+        one: &Delivery,
         due_time: Option<Timestamp>,
         failure: &str,
+        now: Timestamp,
     ) -> Result<(), Error> {
         let failure: String = failure.chars().take(200).collect();
+        let give_up_time = if due_time.is_none() { Some(now.millis()) } else { None };
         delivery::Entity::update_many()
             .col_expr(delivery::Column::DueTime, Expr::val(due_time.map(Timestamp::millis)))
+            .col_expr(delivery::Column::GiveUpTime, Expr::val(give_up_time))
             .col_expr(delivery::Column::Failure, Expr::val(failure))
-            .filter(delivery::Column::Id.eq(id.uuid()))
-            .filter(delivery::Column::Attempts.eq(attempts))
+            .filter(delivery::Column::Id.eq(one.id.uuid()))
+            .filter(delivery::Column::Attempts.eq(one.attempts))
             .exec(&self.writer)
             .await
             .map_err(outage)?;
@@ -148,6 +189,7 @@ impl Store {
         let mut given_up = delivery::Entity::update_many()
             .col_expr(delivery::Column::DueTime, Expr::val(now.millis()))
             .col_expr(delivery::Column::CreateTime, Expr::val(now.millis()))
+            .col_expr(delivery::Column::GiveUpTime, Expr::val(None::<i64>))
             .col_expr(delivery::Column::Attempts, Expr::val(0_i64))
             .filter(delivery::Column::DueTime.is_null());
         if let Some(id) = which {
@@ -184,6 +226,7 @@ impl Tx {
             due_time: Set(Some(now.millis())),
             attempts: Set(0),
             failure: NotSet,
+            give_up_time: NotSet,
         };
         delivery::Entity::insert(row).exec_without_returning(&self.inner).await.map_err(outage)?;
         Ok(())
@@ -201,6 +244,7 @@ fn delivery(row: delivery::Model, ring: &KeyRing) -> Result<Delivery, Error> {
         due_time: row.due_time.map(Timestamp::from_millis),
         attempts: row.attempts,
         failure: row.failure,
+        give_up_time: row.give_up_time.map(Timestamp::from_millis),
     })
 }
 

@@ -30,7 +30,9 @@ impl Store {
         let tokens = password_token::Column::EndTime.lte(now);
         let requests = create_request::Column::EndTime.lte(now);
         let prefixes = sms_prefix::Column::EndTime.lte(now);
-        let given_up = delivery::Column::CreateTime.lte(now - GIVEN_UP_KEPT).and(delivery::Column::DueTime.is_null());
+        // And what waits on a channel that was switched off long ago.
+        let given_up = delivery::Column::GiveUpTime.lte(now - GIVEN_UP_KEPT);
+        let given_up = given_up.or(delivery::Column::CreateTime.lte(now - 2 * GIVEN_UP_KEPT));
         let swept = [
             self.forget_successors(batch, now).await?,
             self.delete::<session::Entity, Uuid>(session::Column::Id, sessions, batch).await?,

@@ -1,7 +1,12 @@
 //! What is no access token, however much it looks like one.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use countersign::wire::pb;
+use countersign::{
+    app::{Schema, open_store},
+    clock::Clock,
+    seal::KeyUse,
+    wire::pb,
+};
 use serde_json::{Value, json};
 
 use crate::world::{ALICE, World, reason};
@@ -24,13 +29,11 @@ fn parts(token: &str) -> (Value, Value, String) {
 struct Signer(jsonwebtoken::EncodingKey);
 
 impl Signer {
-    fn own(world: &World) -> Self {
-        let ring = std::fs::read_to_string(world.home.path().join("data/keys.toml")).unwrap();
-        let ring: toml::Table = ring.parse().unwrap();
-        let keys = ring["keys"].as_array().unwrap();
-        let key = keys.iter().find(|key| key["use"].as_str() == Some("sign")).unwrap();
-        let seed = base64::engine::general_purpose::STANDARD.decode(key["secret"].as_str().unwrap()).unwrap();
-        Self::from_seed(&seed)
+    async fn own(world: &World) -> Self {
+        let (store, ring) = open_store(&world.config, Schema::AsConfigured, world.clock.now()).await.unwrap();
+        store.close().await.unwrap();
+        let keys = ring.keys();
+        Self::from_seed(keys.iter().find(|key| key.key_use == KeyUse::Sign).unwrap().secret.expose())
     }
 
     fn from_seed(seed: &[u8]) -> Self {
@@ -94,7 +97,7 @@ async fn other_algorithms_types_and_keys_are_refused() {
     let world = World::new().await;
     let token = world.sign_in(ALICE).await.access_token;
     let (header, claims, signature) = parts(&token);
-    let own = Signer::own(&world);
+    let own = Signer::own(&world).await;
     assert!(world.is_good(&own.sign(&header, &claims)).await, "the signer itself is good");
 
     let with = |name: &str, value: Value| {
@@ -132,7 +135,7 @@ async fn a_claim_that_is_missing_or_of_another_type_is_no_claim() {
     let world = World::new().await;
     let token = world.sign_in(ALICE).await.access_token;
     let (header, claims, _) = parts(&token);
-    let own = Signer::own(&world);
+    let own = Signer::own(&world).await;
     for name in ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "sid", "auth_time", "amr", "acr", "role"] {
         let mut without = claims.clone();
         without.as_object_mut().unwrap().remove(name);

@@ -74,6 +74,9 @@ pub async fn create_user(
     let email = Email::parse(&request.email).map_err(|problem| Refusal::field("user.email", problem))?;
     let phone = phone(kit, &request.phone_number)?;
     let notice_email = notice_email(&request.notice_email)?;
+    if notice_email.as_ref().is_some_and(|second| second.canonical() == email.canonical()) {
+        return Err(same_address().into());
+    }
     let repeatable = repeatable(kit, admin.user, request, &email, phone.as_ref())?;
     if let Some(created) = repeated(kit, admin, repeatable.as_ref(), call).await? {
         return Ok(created);
@@ -172,7 +175,18 @@ async fn repeated(
 /// A second address; None = there is none.
 pub(super) fn notice_email(text: &str) -> Result<Option<Email>, Refusal> {
     let email = (!text.is_empty()).then(|| Email::parse(text)).transpose();
-    email.map_err(|problem| Refusal::field("user.notice_email", problem))
+    let email = email.map_err(|problem| Refusal::field("user.notice_email", problem))?;
+    match email {
+        Some(email) if !crate::mail::is_mailable(&email.mailable()) => {
+            Err(Refusal::field("user.notice_email", "must be an address that mail can be sent to."))
+        }
+        email => Ok(email),
+    }
+}
+
+/// Two addresses are two.
+pub(super) fn same_address() -> Refusal {
+    Refusal::field("user.notice_email", "must be another address than the one of the sign-in.")
 }
 
 fn phone(kit: &Kit, text: &str) -> Result<Option<PhoneNumber>, Refusal> {

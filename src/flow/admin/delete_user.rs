@@ -3,8 +3,8 @@
 use super::{begin_alone, is_current, may_go};
 use crate::{
     error::{Error, Refusal},
-    flow::{Call, Kit, again::again, generate_backup_codes, local_auth, send_code},
-    model::{Event, EventKind, FailureKey, Method, Principal, UserId},
+    flow::{Call, Kit, again::again, generate_backup_codes, local_auth, notify::tell_old_address, send_code},
+    model::{Event, EventKind, FailureKey, Method, NoticeKind, Principal, UserId},
     store::Tx,
     swap::Swap,
 };
@@ -34,6 +34,9 @@ async fn delete_once(
     let account = tx.lock_account(user).await?.ok_or(Refusal::NotFound)?;
     is_current(kit, &account, etag)?;
     may_go(&tx, &account).await?;
+    for address in [Some(&account.email), account.notice_email.as_ref()].into_iter().flatten() {
+        tell_old_address(kit, &tx, user, address, NoticeKind::AccountDeleted, call).await?;
+    }
     if tx.delete_account(user).await? == Swap::Stale {
         return Err(Refusal::NotFound.into());
     }

@@ -1,10 +1,15 @@
 //! Changes an account: its e-mail address, its role.
 
-use super::{SeenUser, begin_alone, create_user::notice_email, is_current, may_go, user::seen};
+use super::{
+    SeenUser, begin_alone,
+    create_user::{notice_email, same_address},
+    is_current, may_go,
+    user::seen,
+};
 use crate::{
     error::{Error, Refusal},
     flow::{Call, Kit, again::again, local_auth::owner, notify::tell_old_address},
-    model::{Account, Email, Event, EventKind, PhoneNumber, Principal, Role, UserId},
+    model::{Account, Email, Event, EventKind, NoticeKind, PhoneNumber, Principal, Role, UserId},
     store::Tx,
     swap::Swap,
 };
@@ -113,7 +118,7 @@ async fn change_email(kit: &Kit, tx: &Tx, account: &Account, email: &Email, call
     if email.canonical() != account.email.canonical() {
         tx.forget_networks_of(&owner(&kit.ring, &account.email)?).await?;
     }
-    tell_old_address(kit, tx, &account.email, call).await?;
+    tell_old_address(kit, tx, account.id, &account.email, NoticeKind::AddressChanged, call).await?;
     tx.record(&Event::of(EventKind::UserUpdated, account.id, &call.origin).note("email"), call.now).await
 }
 
@@ -124,11 +129,14 @@ async fn change_notice_email(
     email: Option<&Email>,
     call: &Call,
 ) -> Result<(), Error> {
+    if email.is_some_and(|email| email.canonical() == account.email.canonical()) {
+        return Err(same_address().into());
+    }
     if tx.save_notice_email(account.id, email).await? == Swap::Stale {
         return Err(Refusal::NotFound.into());
     }
     if let Some(old) = &account.notice_email {
-        tell_old_address(kit, tx, old, call).await?;
+        tell_old_address(kit, tx, account.id, old, NoticeKind::AddressChanged, call).await?;
     }
     tx.record(&Event::of(EventKind::UserUpdated, account.id, &call.origin).note("notice_email"), call.now).await
 }

@@ -1,8 +1,12 @@
 //! The next records of the audit log for a reader, and how far it has come with them.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use crate::{
+    clock::Timestamp,
     error::Error,
     flow::{Call, Kit},
     limit,
@@ -14,6 +18,11 @@ use crate::{
 const RECORDS: u64 = 200;
 /// So many wait on a channel; what comes after them waits in the audit log.
 const WAITING: u64 = 10_000;
+/// Clocks of replicas are no further apart.
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(10);
+/// That an outbox is full is told so often.
+const TELL: Duration = Duration::from_secs(60);
+static TOLD: AtomicI64 = AtomicI64::new(0);
 
 /// A reader of the audit log.
 pub(super) struct Reader {
@@ -50,8 +59,11 @@ impl Reader {
         let kinds = self.kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
         let filter = AuditFilter { kinds, ..AuditFilter::default() };
         let (mut records, mut seen) = kit.store.audit_records_after(&filter, from.position, RECORDS).await?;
-        let young = call.now.minus(self.delay);
-        if let Some(first) = records.iter().position(|(_, record)| record.create_time > young) {
+        // One from a clock that was far ahead is not waited for.
+        let (young, ahead) = (call.now.minus(self.delay), call.now.plus(CLOCK_SKEW));
+        let is_young = |record: &AuditRecord| record.create_time > young && record.create_time <= ahead;
+        let waits = !self.delay.is_zero();
+        if let Some(first) = records.iter().position(|(_, record)| waits && is_young(record)) {
             seen = first.checked_sub(1).map_or(from.position, |last| records[last].0);
             records.truncate(first);
         }
@@ -61,11 +73,7 @@ impl Reader {
             return Ok(None);
         }
         if !records.is_empty() && kit.store.delivery_backlog(self.channel).await?.waiting >= WAITING {
-            tracing::error!(
-                channel = self.channel.as_str(),
-                waiting = WAITING,
-                "nothing more is put into the outbox until some of what waits there is taken; the audit log keeps it"
-            );
+            tell_full(self.channel, call.now);
             return Ok(None);
         }
         let is_full = u64::try_from(records.len()).is_ok_and(|found| found >= RECORDS);
@@ -79,5 +87,17 @@ impl Reader {
             );
         }
         Ok(Some(Batch { records, from, seen, is_full }))
+    }
+}
+
+fn tell_full(channel: Channel, now: Timestamp) {
+    let last = TOLD.load(Ordering::Relaxed);
+    let is_due = now.since(Timestamp::from_millis(last)) >= TELL;
+    if is_due && TOLD.compare_exchange(last, now.millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        tracing::error!(
+            channel = channel.as_str(),
+            waiting = WAITING,
+            "nothing more is put into the outbox until some of what waits there is taken; the audit log keeps it"
+        );
     }
 }

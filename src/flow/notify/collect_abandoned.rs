@@ -10,7 +10,6 @@ use crate::{
     challenge,
     error::Error,
     flow::{Call, Kit, again::again},
-    limit,
     model::{AuditRecord, Channel, Cursor, EventKind, NoticeKind},
     store::AuditFilter,
     swap::Swap,
@@ -50,7 +49,7 @@ pub async fn collect_abandoned(kit: &Kit, call: &Call) -> Result<bool, Error> {
             return tx.roll_back().await;
         }
         for told in &told {
-            mailings(kit, &tx, told, Some(limit::ABANDONED_NOTICES), call).await?;
+            mailings(kit, &tx, told, call).await?;
         }
         tx.commit().await
     })

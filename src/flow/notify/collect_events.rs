@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::batch::{Batch, Reader};
+use super::batch::{Batch, CLOCK_SKEW, Reader};
 use crate::{
     audit,
-    clock::Timestamp,
     config::Topic,
     error::Error,
     flow::{Call, Kit, again::again},
@@ -67,8 +66,7 @@ fn events(webhook: &Webhook, batch: &Batch) -> (Vec<(&'static str, String)>, Cur
     let mut cursor = Cursor { position: batch.seen, ..batch.from };
     let mut events = Vec::new();
     for (position, record) in &batch.records {
-        if let Some((topic, name)) = topic(record).filter(|(topic, _)| webhook.wants(*topic)) {
-            let _: Topic = topic;
+        if let Some((_, name)) = topic(record).filter(|(topic, _)| webhook.wants(*topic)) {
             events.push((name, body(name, *position, record, None)));
         }
         if count_failure(&mut cursor, record) == Some(webhook.failure_threshold())
@@ -87,7 +85,9 @@ fn topic(record: &AuditRecord) -> Option<(Topic, &'static str)> {
         let is_backup_code = record.method.as_deref() == Some(Method::BackupCode.as_str());
         return is_backup_code.then_some((Topic::BackupCodeUse, "backup_code.used"));
     }
-    TOLD.iter().find(|(kind, _, _)| is(kind)).map(|(_, topic, name)| (*topic, *name))
+    // A name that no account has is a stranger's word.
+    let is_nobodys = is(&EventKind::LoginLock) && record.subject.is_none();
+    TOLD.iter().find(|(kind, _, _)| is(kind) && !is_nobodys).map(|(_, topic, name)| (*topic, *name))
 }
 
 /// Counts a failed sign-in in the window that it falls into; answers which one it is.
@@ -95,7 +95,9 @@ fn count_failure(cursor: &mut Cursor, record: &AuditRecord) -> Option<i64> {
     if !FAILED.iter().any(|kind| record.kind == kind.as_str()) {
         return None;
     }
-    if record.create_time >= cursor.window_end {
+    // Also one of before the window, but for the clocks of replicas: a clock was set back.
+    let begun = cursor.window_end.minus(WINDOW + CLOCK_SKEW);
+    if record.create_time >= cursor.window_end || record.create_time < begun {
         (cursor.failures, cursor.window_end) = (0, record.create_time.plus(WINDOW));
     }
     cursor.failures += 1;
@@ -109,5 +111,5 @@ fn body(name: &str, position: i64, record: &AuditRecord, failures: Option<i64>) 
         fields.insert("failures".to_owned(), json!(failures));
         fields.insert("windowSeconds".to_owned(), json!(WINDOW.as_secs()));
     }
-    json!({ "type": name, "timestamp": Timestamp::to_rfc3339(record.create_time), "data": data }).to_string()
+    json!({ "type": name, "timestamp": record.create_time.to_rfc3339(), "data": data }).to_string()
 }

@@ -3,20 +3,16 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
 use crate::{
+    clock::Clock,
     error::Error,
     flow::{Call, Kit, again::again},
     limit,
     model::{Channel, Delivery, Mailing},
-    swap::Swap,
 };
 
-/// So many are under way at once.
-const AT_ONCE: u64 = 16;
-/// Whoever has taken one to try it has so long.
-const HELD: Duration = Duration::from_secs(60);
+/// Whoever has taken one to try it has so long: longer than either way of handing it over takes.
+const HELD: Duration = Duration::from_secs(180);
 
 /// Why one was not taken.
 struct Failure {
@@ -24,50 +20,46 @@ struct Failure {
     is_final: bool,
 }
 
-/// Tries what is due on a channel; answers whether there may be more at once.
-pub async fn hand_over(kit: &Kit, channel: Channel, call: &Call) -> Result<bool, Error> {
-    let due = kit.store.due_deliveries(channel, call.now, AT_ONCE).await?;
-    let tried = join_all(due.iter().map(|one| try_one(kit, one, call))).await;
-    for tried in tried {
-        tried?;
-    }
-    Ok(u64::try_from(due.len()).is_ok_and(|found| found >= AT_ONCE))
+/// Takes at most `count` that are due on a channel, for `hand_over`.
+pub async fn claim_due(kit: &Kit, channel: Channel, count: u64, call: &Call) -> Result<Vec<Delivery>, Error> {
+    kit.store.claim_due_deliveries(channel, count, call.now.plus(HELD), call.now).await
 }
 
-async fn try_one(kit: &Kit, one: &Delivery, call: &Call) -> Result<(), Error> {
-    if kit.store.claim_delivery(one, call.now.plus(HELD)).await? == Swap::Stale {
-        return Ok(());
-    }
-    let channel = one.channel.as_str();
-    match send(kit, one, call).await {
+/// Tries one that was taken for it.
+pub async fn hand_over(kit: &Kit, one: &Delivery, clock: &dyn Clock) -> Result<(), Error> {
+    let (channel, attempts) = (one.channel.as_str(), one.attempts);
+    let sent = send(kit, one, clock).await;
+    let now = clock.now();
+    match sent {
         Ok(()) => {
             kit.meters.delivery(channel, "taken");
             again(|| kit.store.finish_delivery(one.id)).await
         }
         Err(Failure { text, is_final }) => {
-            let attempts = one.attempts + 1;
-            let next = limit::next_delivery(attempts, one.create_time, call.now).filter(|_| !is_final);
+            let next = limit::next_delivery(attempts, one.create_time, now).filter(|_| !is_final);
             kit.meters.delivery(channel, if next.is_some() { "failed" } else { "given_up" });
+            let (id, kind) = (one.id, &one.kind);
             if next.is_some() {
-                tracing::warn!(channel, id = %one.id, kind = one.kind, attempts, failure = text, "not taken; tried again later");
+                tracing::warn!(channel, %id, kind, attempts, failure = text, "not taken; tried again later");
             } else {
-                tracing::error!(channel, id = %one.id, kind = one.kind, attempts, failure = text, "given up; see countersign outbox");
+                tracing::error!(channel, %id, kind, attempts, failure = text, "given up; see countersign outbox");
             }
-            again(|| kit.store.put_delivery_off(one.id, attempts, next, &text)).await
+            again(|| kit.store.put_delivery_off(one, next, &text, now)).await
         }
     }
 }
 
-async fn send(kit: &Kit, one: &Delivery, call: &Call) -> Result<(), Failure> {
+async fn send(kit: &Kit, one: &Delivery, clock: &dyn Clock) -> Result<(), Failure> {
     let never = |text: &str| Failure { text: text.to_owned(), is_final: true };
     let body = one.body.as_ref().ok_or_else(|| never("it cannot be read any more"))?;
-    if call.now.since(one.create_time) > limit::DELIVERY_LIFE {
+    let now = clock.now();
+    if now.since(one.create_time) > limit::DELIVERY_LIFE {
         return Err(never("it is too old"));
     }
     let id = one.id.to_string();
     match (one.channel, &kit.webhook, &kit.mail) {
         (Channel::Webhook, Some(webhook), _) => {
-            let sent = webhook.send(&id, body.expose(), call.now).await;
+            let sent = webhook.send(&id, body.expose(), now).await;
             sent.map_err(|failure| Failure { text: failure.text, is_final: failure.is_final })
         }
         (Channel::Mail, _, Some(mail)) => {

@@ -7,11 +7,12 @@ mod collect_abandoned;
 mod collect_events;
 mod collect_notices;
 mod hand_over;
+mod notice;
 mod retry;
 
 pub(super) use address::tell_old_address;
 pub use collect_abandoned::collect_abandoned;
 pub use collect_events::collect_events;
 pub use collect_notices::collect_notices;
-pub use hand_over::hand_over;
+pub use hand_over::{claim_due, hand_over};
 pub use retry::retry;

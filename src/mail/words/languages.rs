@@ -12,6 +12,7 @@ pub(super) struct Language {
     pub(super) codes_replaced: (&'static str, &'static str),
     pub(super) code_used: &'static str,
     pub(super) code_used_text: &'static str,
+    pub(super) codes_left: &'static str,
     pub(super) codes_few: &'static str,
     pub(super) codes_few_text: &'static str,
     pub(super) password_changed: (&'static str, &'static str),
@@ -20,6 +21,7 @@ pub(super) struct Language {
     pub(super) one_factor: (&'static str, &'static str),
     pub(super) reset: (&'static str, &'static str),
     pub(super) address_changed: (&'static str, &'static str),
+    pub(super) deleted: (&'static str, &'static str),
     pub(super) by_admin: &'static str,
     pub(super) when: &'static str,
     pub(super) from: &'static str,
@@ -51,7 +53,8 @@ const EN: Language = Language {
         "A new set of backup codes was made for your account. The codes of the old set are no longer valid.",
     ),
     code_used: "a backup code was used",
-    code_used_text: "A backup code was used for your account. Unused codes: {left}.",
+    code_used_text: "A backup code was used for your account.",
+    codes_left: "Unused codes: {left}.",
     codes_few: "few backup codes are left",
     codes_few_text: "Make a new set before you need one.",
     password_changed: (
@@ -64,7 +67,7 @@ const EN: Language = Language {
     ),
     new_network: (
         "the password came from a new network",
-        "The right password for your account was given from a network that it had not come from before.",
+        "The right password for your account was given from a network that it had not come from lately.",
     ),
     one_factor: (
         "a sign-in was not completed",
@@ -78,6 +81,7 @@ const EN: Language = Language {
         "an e-mail address was changed",
         "An e-mail address of your account was changed. This was sent to the old address and to the new one.",
     ),
+    deleted: ("the account was removed", "Your account was removed. This was sent to its addresses for the last time."),
     by_admin: "An administrator did this.",
     when: "Time",
     from: "From",
@@ -97,7 +101,8 @@ const DE: Language = Language {
         "Für Ihr Konto wurden neue Ersatzcodes erstellt. Die alten Codes gelten nicht mehr.",
     ),
     code_used: "ein Ersatzcode wurde verwendet",
-    code_used_text: "Für Ihr Konto wurde ein Ersatzcode verwendet. Unbenutzte Codes: {left}.",
+    code_used_text: "Für Ihr Konto wurde ein Ersatzcode verwendet.",
+    codes_left: "Unbenutzte Codes: {left}.",
     codes_few: "es sind nur noch wenige Ersatzcodes übrig",
     codes_few_text: "Erstellen Sie neue, bevor Sie welche brauchen.",
     password_changed: (
@@ -110,7 +115,7 @@ const DE: Language = Language {
     ),
     new_network: (
         "das Passwort kam aus einem neuen Netz",
-        "Das richtige Passwort Ihres Kontos wurde aus einem Netz eingegeben, aus dem es noch nie kam.",
+        "Das richtige Passwort Ihres Kontos wurde aus einem Netz eingegeben, aus dem es in letzter Zeit nicht kam.",
     ),
     one_factor: (
         "eine Anmeldung wurde nicht beendet",
@@ -123,6 +128,10 @@ const DE: Language = Language {
     address_changed: (
         "eine E-Mail-Adresse wurde geändert",
         "Eine E-Mail-Adresse Ihres Kontos wurde geändert. Diese Nachricht ging an die alte und an die neue Adresse.",
+    ),
+    deleted: (
+        "das Konto wurde entfernt",
+        "Ihr Konto wurde entfernt. Diese Nachricht ging ein letztes Mal an seine Adressen.",
     ),
     by_admin: "Das war die Administration.",
     when: "Zeit",
@@ -143,7 +152,8 @@ const EL: Language = Language {
         "Για τον λογαριασμό σας δημιουργήθηκαν νέοι εφεδρικοί κωδικοί. Οι παλιοί δεν ισχύουν πια.",
     ),
     code_used: "χρησιμοποιήθηκε εφεδρικός κωδικός",
-    code_used_text: "Για τον λογαριασμό σας χρησιμοποιήθηκε εφεδρικός κωδικός. Αχρησιμοποίητοι κωδικοί: {left}.",
+    code_used_text: "Για τον λογαριασμό σας χρησιμοποιήθηκε εφεδρικός κωδικός.",
+    codes_left: "Αχρησιμοποίητοι κωδικοί: {left}.",
     codes_few: "απομένουν λίγοι εφεδρικοί κωδικοί",
     codes_few_text: "Δημιουργήστε νέους πριν τους χρειαστείτε.",
     password_changed: (
@@ -156,7 +166,7 @@ const EL: Language = Language {
     ),
     new_network: (
         "ο κωδικός πρόσβασης δόθηκε από νέο δίκτυο",
-        "Ο σωστός κωδικός πρόσβασης του λογαριασμού σας δόθηκε από δίκτυο από το οποίο δεν είχε δοθεί ποτέ.",
+        "Ο σωστός κωδικός πρόσβασης του λογαριασμού σας δόθηκε από δίκτυο από το οποίο δεν είχε δοθεί πρόσφατα.",
     ),
     one_factor: (
         "μια σύνδεση δεν ολοκληρώθηκε",
@@ -169,6 +179,10 @@ const EL: Language = Language {
     address_changed: (
         "άλλαξε μια διεύθυνση e-mail",
         "Μια διεύθυνση e-mail του λογαριασμού σας άλλαξε. Το μήνυμα αυτό στάλθηκε στην παλιά και στη νέα διεύθυνση.",
+    ),
+    deleted: (
+        "ο λογαριασμός διαγράφηκε",
+        "Ο λογαριασμός σας διαγράφηκε. Το μήνυμα αυτό στάλθηκε για τελευταία φορά στις διευθύνσεις του.",
     ),
     by_admin: "Το έκανε διαχειριστής.",
     when: "Ώρα",
@@ -189,7 +203,8 @@ const ES: Language = Language {
         "Se han creado nuevos códigos de respaldo para su cuenta. Los anteriores ya no son válidos.",
     ),
     code_used: "se ha usado un código de respaldo",
-    code_used_text: "Se ha usado un código de respaldo de su cuenta. Códigos sin usar: {left}.",
+    code_used_text: "Se ha usado un código de respaldo de su cuenta.",
+    codes_left: "Códigos sin usar: {left}.",
     codes_few: "quedan pocos códigos de respaldo",
     codes_few_text: "Cree otros nuevos antes de necesitarlos.",
     password_changed: (
@@ -202,7 +217,7 @@ const ES: Language = Language {
     ),
     new_network: (
         "la contraseña ha llegado de una red nueva",
-        "La contraseña correcta de su cuenta se ha introducido desde una red de la que nunca había llegado.",
+        "La contraseña correcta de su cuenta se ha introducido desde una red de la que no había llegado últimamente.",
     ),
     one_factor: (
         "un inicio de sesión no se ha completado",
@@ -215,6 +230,10 @@ const ES: Language = Language {
     address_changed: (
         "se ha cambiado una dirección de correo",
         "Se ha cambiado una dirección de correo de su cuenta. Este mensaje se ha enviado a la dirección antigua y a la nueva.",
+    ),
+    deleted: (
+        "se ha eliminado la cuenta",
+        "Se ha eliminado su cuenta. Este mensaje se ha enviado por última vez a sus direcciones.",
     ),
     by_admin: "Lo ha hecho un administrador.",
     when: "Hora",
@@ -235,7 +254,8 @@ const FR: Language = Language {
         "De nouveaux codes de secours ont été créés pour votre compte. Les anciens ne sont plus valables.",
     ),
     code_used: "un code de secours a été utilisé",
-    code_used_text: "Un code de secours a été utilisé pour votre compte. Codes inutilisés : {left}.",
+    code_used_text: "Un code de secours a été utilisé pour votre compte.",
+    codes_left: "Codes inutilisés : {left}.",
     codes_few: "il reste peu de codes de secours",
     codes_few_text: "Créez-en de nouveaux avant d'en avoir besoin.",
     password_changed: (
@@ -248,7 +268,7 @@ const FR: Language = Language {
     ),
     new_network: (
         "le mot de passe est venu d'un nouveau réseau",
-        "Le bon mot de passe de votre compte a été saisi depuis un réseau d'où il n'était jamais venu.",
+        "Le bon mot de passe de votre compte a été saisi depuis un réseau d'où il n'était pas venu récemment.",
     ),
     one_factor: (
         "une connexion n'a pas abouti",
@@ -261,6 +281,10 @@ const FR: Language = Language {
     address_changed: (
         "une adresse électronique a été modifiée",
         "Une adresse électronique de votre compte a été modifiée. Ce message a été envoyé à l'ancienne adresse et à la nouvelle.",
+    ),
+    deleted: (
+        "le compte a été supprimé",
+        "Votre compte a été supprimé. Ce message a été envoyé une dernière fois à ses adresses.",
     ),
     by_admin: "C'est un administrateur qui l'a fait.",
     when: "Heure",
@@ -281,7 +305,8 @@ const IT: Language = Language {
         "Per il suo account sono stati creati nuovi codici di riserva. Quelli vecchi non valgono più.",
     ),
     code_used: "è stato usato un codice di riserva",
-    code_used_text: "Per il suo account è stato usato un codice di riserva. Codici non usati: {left}.",
+    code_used_text: "Per il suo account è stato usato un codice di riserva.",
+    codes_left: "Codici non usati: {left}.",
     codes_few: "restano pochi codici di riserva",
     codes_few_text: "Ne crei di nuovi prima di averne bisogno.",
     password_changed: (
@@ -294,7 +319,7 @@ const IT: Language = Language {
     ),
     new_network: (
         "la password è arrivata da una nuova rete",
-        "La password giusta del suo account è stata inserita da una rete da cui non era mai arrivata.",
+        "La password giusta del suo account è stata inserita da una rete da cui non era arrivata di recente.",
     ),
     one_factor: (
         "un accesso non è stato completato",
@@ -307,6 +332,10 @@ const IT: Language = Language {
     address_changed: (
         "un indirizzo e-mail è stato cambiato",
         "Un indirizzo e-mail del suo account è stato cambiato. Questo messaggio è stato inviato al vecchio indirizzo e al nuovo.",
+    ),
+    deleted: (
+        "l'account è stato rimosso",
+        "Il suo account è stato rimosso. Questo messaggio è stato inviato un'ultima volta ai suoi indirizzi.",
     ),
     by_admin: "L'ha fatto un amministratore.",
     when: "Ora",

@@ -14,6 +14,7 @@ pub struct Model {
     pub due_time: Option<i64>,
     pub attempts: i64,
     pub failure: Option<String>,
+    pub give_up_time: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
