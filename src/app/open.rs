@@ -199,22 +199,25 @@ async fn keep_keys(
     now: Timestamp,
 ) -> anyhow::Result<Vec<WrappedKey>> {
     let kept = async {
-        let checks = roots.checks();
-        let new: Vec<_> = checks.iter().filter(|check| known.iter().all(|known| known.id != check.id)).collect();
         let mut keys = store.data_keys().await?;
-        if new.is_empty() && !keys.is_empty() {
-            return Ok(keys);
-        }
-        let tx = store.begin().await?;
-        for check in new {
-            tx.insert_key_check(check).await?;
-        }
-        if keys.is_empty() {
+        let is_new = keys.is_empty();
+        if is_new {
             let make = |key_use| roots.make(key_use, KeyState::Active, now);
             keys = match roots.inherited() {
                 [] => KeyUse::DATA.into_iter().map(make).collect::<anyhow::Result<_>>()?,
                 inherited => inherited.iter().map(|key| roots.wrap(key, now)).collect::<anyhow::Result<_>>()?,
             };
+        }
+        let checks = roots.checks(&keys);
+        let missing: Vec<_> = checks.iter().filter(|check| known.iter().all(|known| known.id != check.id)).collect();
+        if !is_new && missing.is_empty() {
+            return Ok(keys);
+        }
+        let tx = store.begin().await?;
+        for check in missing {
+            tx.insert_key_check(check).await?;
+        }
+        if is_new {
             for key in &keys {
                 tx.insert_data_key(key).await?;
             }

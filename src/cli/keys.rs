@@ -206,9 +206,8 @@ impl<'a> Desk<'a> {
 
     async fn drop_root(&mut self, id: &str) -> anyhow::Result<()> {
         let path = self.config.keys.file()?;
+        keys::must_wrap_nothing(&self.store, id).await.map_err(Error::into_anyhow)?;
         self.roots.drop_root(id)?;
-        let forgotten = keys::forget_roots_but(&self.store, &self.roots, &self.call).await;
-        forgotten.map_err(Error::into_anyhow)?;
         self.roots.replace(path)?;
         say(&format!(
             "Took the root key {id} out of {}. Copies of the ring with it alone are of no use any more.",

@@ -183,29 +183,29 @@ impl RootRing {
         &self.roots
     }
 
-    /// Whether the ring is of a release that kept every key in it: one of that release may still run.
-    pub fn is_inherited(&self) -> bool {
-        !self.inherited.is_empty()
-    }
-
     /// The keys of such a ring.
     pub fn inherited(&self) -> &[DataKey] {
         &self.inherited
     }
 
-    /// What the database shall keep of the ring. Of one of an older release it keeps what that release knows.
-    pub fn checks(&self) -> Vec<KeyCheck> {
+    /// What the database shall keep of the root keys that wrap these keys. Where it is the one of an older release, what that release
+    /// knows of its ring.
+    pub fn checks(&self, keys: &[WrappedKey]) -> Vec<KeyCheck> {
         let check = |id: &String, key_use: KeyUse, value: [u8; 16], create_time| KeyCheck {
             id: id.clone(),
             key_use: key_use.as_str().to_owned(),
             value: value.to_vec(),
             create_time,
         };
-        if self.is_inherited() {
+        let wraps = |root: &RootKey| keys.iter().any(|key| key.state != KeyState::Destroyed && key.root_id == root.id);
+        let inherited = self.inherited.iter().any(|key| key.key_use == KeyUse::Seal)
+            && inherited_root(&self.inherited).is_ok_and(|root| wraps(&root));
+        if inherited {
             let value = |key: &DataKey| check_value(&key.id, &key.secret);
             return self.inherited.iter().map(|key| check(&key.id, key.key_use, value(key), key.create_time)).collect();
         }
-        self.roots.iter().map(|root| check(&root.id, KeyUse::Root, root.check_value(), root.create_time)).collect()
+        let wrapping = self.roots.iter().filter(|root| wraps(root));
+        wrapping.map(|root| check(&root.id, KeyUse::Root, root.check_value(), root.create_time)).collect()
     }
 
     /// Holds the ring against what a database keeps of its own; says which keys are missing or different.
@@ -338,7 +338,8 @@ mod tests {
             let read = RootRing::parse(text.expose())?;
             assert_eq!(read.newest()?.id, ring.newest()?.id);
             assert_eq!(read.unwrap(&key)?.id, key.id);
-            assert!(ring.verify(&read.checks()).is_ok() && read.verify(&ring.checks()).is_ok());
+            let keys = std::slice::from_ref(&key);
+            assert!(ring.verify(&read.checks(keys)).is_ok() && read.verify(&ring.checks(keys)).is_ok());
         }
         for wrong in ["", "# nothing", "root-1", "root-1:c2hvcnQ=", "[[keys]]\nid = \"x\"\n"] {
             assert!(RootRing::parse(wrong).is_err(), "{wrong:?}");
@@ -375,10 +376,14 @@ mod tests {
         assert_eq!(ring.inherited().iter().filter(|key| key.is_active).count(), 3);
         let active: Vec<_> = again.inherited().iter().filter(|key| key.is_active).map(|key| &key.id).collect();
         assert_eq!(active, ["sign-1", "index-1", "seal-2"]);
-        assert_eq!(
-            ring.checks().iter().map(|check| check.id.as_str()).collect::<Vec<_>>(),
-            ["seal-1", "sign-1", "index-1"]
-        );
+        let wrapped = ring.make(KeyUse::Seal, KeyState::Active, NOW)?;
+        let ids = |ring: &RootRing, key: &WrappedKey| {
+            ring.checks(std::slice::from_ref(key)).into_iter().map(|check| check.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&ring, &wrapped), ["seal-1", "sign-1", "index-1"], "as that release knows them");
+        let mut ring = ring;
+        let new = ring.add(NOW)?;
+        assert_eq!(ids(&ring, &ring.make(KeyUse::Seal, KeyState::Active, NOW)?), [new]);
         assert!(RootRing::parse(&entry("seal-1", "seal", 1)).is_err(), "a part of one is none");
         Ok(())
     }

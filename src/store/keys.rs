@@ -113,10 +113,9 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets the check values of every key but these.
-    pub async fn keep_key_checks(&self, ids: &[String]) -> Result<(), Error> {
-        let others = key_check::Entity::delete_many().filter(key_check::Column::Id.is_not_in(ids));
-        others.exec(&self.inner).await.map_err(outage)?;
+    /// Forgets the check values of every key.
+    pub async fn delete_key_checks(&self) -> Result<(), Error> {
+        key_check::Entity::delete_many().exec(&self.inner).await.map_err(outage)?;
         Ok(())
     }
 

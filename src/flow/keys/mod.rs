@@ -12,5 +12,5 @@ pub use change::{destroy_key, disable_key, enable_key, make_key, promote_key};
 pub use follow::{Keeper, follow_keys};
 pub use record_damages::{Damages, record_damages};
 pub use reseal::reseal;
-pub use rewrap::{forget_roots_but, rewrap};
+pub use rewrap::{must_wrap_nothing, rewrap};
 pub use status::{ColumnStatus, KeyStatus, key_status, lacking};

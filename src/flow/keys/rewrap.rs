@@ -29,16 +29,20 @@ pub async fn rewrap(store: &Store, roots: &RootRing, call: &Call, machine: Times
     }
     again(|| async {
         let tx = store.begin().await?;
+        let mut keys = tx.lock_data_keys().await?;
         let mut count = 0;
-        for key in tx.lock_data_keys().await? {
-            if key.state == KeyState::Destroyed || key.root_id == root.id {
-                continue;
-            }
-            let anew = roots.wrap(&roots.unwrap(&key)?, call.now)?;
-            if tx.save_wrapping(&key, &anew).await? == Swap::Stale {
+        for key in keys.iter_mut().filter(|key| key.state != KeyState::Destroyed && key.root_id != root.id) {
+            let anew = roots.wrap(&roots.unwrap(key)?, call.now)?;
+            if tx.save_wrapping(key, &anew).await? == Swap::Stale {
                 return Err(anyhow!("the key {} was changed by another", key.id).into());
             }
+            key.root_id.clone_from(&root.id);
             count += 1;
+        }
+        // From now on the database is known by this root key alone: a ring without the others is good.
+        tx.delete_key_checks().await?;
+        for check in roots.checks(&keys) {
+            tx.insert_key_check(&check).await?;
         }
         if count > 0 {
             let note = format!("wrapped by {}", root.id);
@@ -50,25 +54,11 @@ pub async fn rewrap(store: &Store, roots: &RootRing, call: &Call, machine: Times
     .await
 }
 
-/// Lets the database know the ring by these root keys alone. Refused while another one wraps a key.
-pub async fn forget_roots_but(store: &Store, roots: &RootRing, call: &Call) -> Result<(), Error> {
-    let checks = roots.checks();
-    let ids: Vec<_> = checks.iter().map(|check| check.id.clone()).collect();
-    again(|| async {
-        let tx = store.begin().await?;
-        let keys = tx.lock_data_keys().await?;
-        let needed = keys.iter().find(|key| key.state != KeyState::Destroyed && !ids.contains(&key.root_id));
-        if let Some(key) = needed {
-            let problem = format!("the root key {} wraps {} still; countersign keys rewrap", key.root_id, key.id);
-            return Err(anyhow!(problem).into());
-        }
-        tx.keep_key_checks(&[]).await?;
-        for check in &checks {
-            tx.insert_key_check(check).await?;
-        }
-        let note = format!("root keys are {}", ids.join(" "));
-        tx.record(&Event::about_nobody(EventKind::KeysChanged, &call.origin).note(&note), call.now).await?;
-        tx.commit().await
-    })
-    .await
+/// Refuses to let a root key go that wraps a key still.
+pub async fn must_wrap_nothing(store: &Store, root_id: &str) -> Result<(), Error> {
+    let keys = store.data_keys().await?;
+    match keys.iter().find(|key| key.state != KeyState::Destroyed && key.root_id == root_id) {
+        Some(key) => Err(anyhow!("the root key {root_id} wraps {} still: countersign keys rewrap", key.id).into()),
+        None => Ok(()),
+    }
 }
