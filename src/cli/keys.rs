@@ -167,6 +167,9 @@ impl<'a> Desk<'a> {
         let made = keys::make_key(&self.store, &self.roots, key_use, &self.call).await;
         let id = made.map_err(Error::into_anyhow)?;
         say(&format!("Made {id}."))?;
+        let keys = self.store.data_keys().await.map_err(Error::into_anyhow)?;
+        let old = keys.iter().find(|key| key.key_use == key_use && key.state == KeyState::Active);
+        let old = old.map_or("ID", |key| key.id.as_str());
         self.wait_until_held(&id).await?;
         if key_use == KeyUse::Sign {
             return say(&format!(
@@ -178,8 +181,8 @@ impl<'a> Desk<'a> {
         let call = Call { now, ..self.call.clone() };
         keys::promote_key(&self.store, &id, &call, now).await.map_err(Error::into_anyhow)?;
         say(&format!(
-            "{id} is active. A running service seals the values of older keys anew: countersign keys status. Then:\n  \
-             countersign keys destroy OLD"
+            "{id} is active. A running service seals the values of older keys anew: countersign keys status. Ten \
+             minutes from now, when that is done:\n  countersign keys destroy {old}"
         ))
     }
 
