@@ -28,12 +28,15 @@ use crate::{
     sms::Sms,
     store::Store,
     telemetry::Meters,
+    tls::ServerTls,
     token::{access::AccessTokens, keys::SigningKeys},
     webhook::Webhook,
     wire::{
         caller::Rules,
         grpc::{Health, Services},
+        guard::Door,
         proxies::Proxies,
+        services::KnownServices,
     },
 };
 
@@ -48,10 +51,12 @@ const CLOSE: Duration = Duration::from_secs(1);
 pub struct Listeners {
     grpc: TcpListener,
     http: Option<TcpListener>,
+    tls: Option<Arc<ServerTls>>,
 }
 
 /// Takes the addresses that the configuration names.
 pub async fn listen(config: &Config) -> anyhow::Result<Listeners> {
+    let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
     let http = match &config.http {
         Some(http) => {
             let remedy = "choose an address that is free, or \"off\" for no REST gateway";
@@ -59,7 +64,7 @@ pub async fn listen(config: &Config) -> anyhow::Result<Listeners> {
         }
         None => None,
     };
-    Ok(Listeners { grpc: bind("grpc.listen", config.grpc.listen, "choose an address that is free").await?, http })
+    Ok(Listeners { grpc: bind("grpc.listen", config.grpc.listen, "choose an address that is free").await?, http, tls })
 }
 
 async fn bind(key: &str, address: SocketAddr, remedy: &str) -> anyhow::Result<TcpListener> {
@@ -104,23 +109,30 @@ impl App {
         let proxies = Proxies::new(config.trusted_proxies.clone());
         let (stop, stopped) = watch::channel(false);
         let reflection = config.grpc.reflection;
-        let services = Services::new(&kit, Arc::clone(&clock), rules, proxies, reflection, &health, stopped.clone())?;
+        let services = Services::new(
+            &kit,
+            Arc::clone(&clock),
+            Door { rules, proxies, services: KnownServices::new(&config.services) },
+            reflection,
+            &health,
+            stopped.clone(),
+        )?;
 
         let mut servers = JoinSet::new();
         if let (Some(http), Some(listener)) = (&config.http, listeners.http) {
-            let cookie = Cookie { is_secure: http.secure_cookies };
+            let cookie = Cookie { is_secure: http.secure_cookies || listeners.tls.is_some() };
             let gateway = Gateway::of_this_release(services.in_process(), cookie, Arc::clone(&clock))?;
-            let server = Server::new(gateway, config.trusted_proxies.clone())?;
+            let server = Server::new(gateway, config.trusted_proxies.clone(), listeners.tls.clone())?;
             servers.spawn(server.serve(listener, until_set(stopped.clone())));
         }
         let quiet = Box::pin(services.quiet());
-        servers.spawn(services.serve(listeners.grpc, until_set(stopped)));
+        servers.spawn(services.serve(listeners.grpc, listeners.tls.clone(), until_set(stopped)));
         let (stop_delivery, stopped_delivery) = watch::channel(false);
         let mut delivery = JoinSet::new();
         let telling = background::tell(&kit, &clock, &stopped_delivery);
         delivery.spawn(flow::deliver(Arc::clone(&kit), letters, Arc::clone(&clock), until_set(stopped_delivery)));
         let sealer = Arc::new(flow::audit::Sealer::new(&own_call(clock.as_ref())));
-        let mut background = background::start(&kit, &clock, &sealer, &keeper, config);
+        let mut background = background::start(&kit, &clock, &sealer, &keeper, listeners.tls.as_ref(), config);
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });
         Ok(Self {

@@ -42,7 +42,7 @@
 //! toml                                                    config  seal
 //! redis                                                   ephemeral
 //! rustls                                                  ephemeral  tls
-//! rustls_native_certs  tokio_rustls                       tls
+//! rustls_native_certs  tokio_rustls  x509_parser          tls
 //! url                                                     config
 //! ipnet                                                   config  wire
 //! ```

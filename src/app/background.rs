@@ -16,6 +16,7 @@ use crate::{
     flow::{self, Call, Kit},
     model::{Channel, Origin},
     seal::RootRing,
+    tls::ServerTls,
 };
 
 /// Every replica follows the policy within 5 s.
@@ -40,6 +41,7 @@ pub(super) fn start(
     clock: &Arc<dyn Clock>,
     sealer: &Arc<flow::audit::Sealer>,
     keeper: &Arc<flow::keys::Keeper>,
+    tls: Option<&Arc<ServerTls>>,
     config: &Config,
 ) -> JoinSet<()> {
     let mut background = JoinSet::new();
@@ -50,6 +52,9 @@ pub(super) fn start(
     background.spawn(follow_keys(own_kit(), own_clock(), Arc::clone(keeper), config.keys.clone()));
     background.spawn(sign_forever(own_kit(), Arc::clone(sealer)));
     background.spawn(reseal_forever(own_kit()));
+    if let Some(tls) = tls {
+        background.spawn(follow_certificate(Arc::clone(tls)));
+    }
     for channel in channels(kit) {
         background.spawn(collect_forever(own_kit(), own_clock(), channel));
     }
@@ -143,6 +148,30 @@ async fn follow_keys(kit: Arc<Kit>, clock: Arc<dyn Clock>, keeper: Arc<flow::key
         let call = own_call(clock.as_ref());
         if let Err(fault) = in_time(ROUND, flow::keys::record_damages(&kit, &damages, &call)).await {
             tracing::warn!(?fault, "values that do not open are not recorded");
+        }
+    }
+}
+
+/// Reads the certificate of the listeners again and again: a new one serves the connections that come from then on.
+async fn follow_certificate(tls: Arc<ServerTls>) {
+    let mut interval = interval(KEYS_INTERVAL);
+    let mut problem = String::new();
+    loop {
+        interval.tick().await;
+        match tls.reload() {
+            Ok(true) => tracing::info!("the certificate of the listeners was changed"),
+            Ok(false) => problem.clear(),
+            // Between two files that change one fits the other no more; told once.
+            Err(fault) => {
+                let told = format!("{fault:#}");
+                if told != problem {
+                    tracing::warn!(
+                        fault = told,
+                        "the certificate of the listeners cannot be used; the one that was goes on"
+                    );
+                    problem = told;
+                }
+            }
         }
     }
 }

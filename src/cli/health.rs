@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args as ClapArgs;
 
 use super::say;
-use crate::{config::Config, wire::grpc};
+use crate::{config::Config, tls::ClientTls, wire::grpc};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -20,7 +20,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
     let address = args.addr.clone().unwrap_or_else(|| reachable(config.grpc.listen).to_string());
-    if !grpc::probe(&address, args.live).await? {
+    // Nothing is told to the service, and what it says is no secret: whose certificate it is does not matter.
+    let tls = config.tls.as_ref().map(|_| ClientTls::of_anybody()).transpose()?;
+    if !grpc::probe(&address, args.live, tls).await? {
         bail!("{address}: NOT_SERVING");
     }
     say(&format!("{address}: SERVING"))

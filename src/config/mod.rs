@@ -5,6 +5,7 @@ mod layers;
 mod mail;
 mod read;
 mod sms;
+mod tls;
 mod webhook;
 
 use std::{
@@ -20,6 +21,7 @@ pub use address::{DatabaseAddress, RedisAddress, SecretUrl, Sentinel};
 pub use layers::{Layers, Problem, Setting};
 pub use mail::{Mail, MailSecurity};
 pub use sms::{HttpGateway, Kannel, Provider, Sealed, Sms, Twilio};
+pub use tls::{Services, Tls};
 pub use webhook::{Topic, Webhook};
 
 /// What the service is to do.
@@ -31,6 +33,10 @@ pub struct Config {
     pub grpc: Grpc,
     /// The REST gateway; None = there is none.
     pub http: Option<Http>,
+    /// TLS of both; None = there is none.
+    pub tls: Option<Tls>,
+    /// Services that have an identity of their own.
+    pub services: Services,
     /// The database.
     pub database: Database,
     /// The ephemeral store.
@@ -205,7 +211,7 @@ pub enum LogFormat {
 }
 
 /// The keys whose values are never shown and may come from a file.
-pub const SECRETS: [&str; 11] = [
+pub const SECRETS: [&str; 12] = [
     "database.url",
     "redis.url",
     "keys.ring_text",
@@ -217,4 +223,5 @@ pub const SECRETS: [&str; 11] = [
     "webhook.url",
     "webhook.secret",
     "mail.password",
+    "services.tokens",
 ];

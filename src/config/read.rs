@@ -36,6 +36,8 @@ impl Config {
                 let listen = layers.parsed("http.listen", None, http_listen);
                 listen.map(|listen| Http { listen, secure_cookies })
             },
+            tls: layers.tls(),
+            services: layers.services(),
             database: Database {
                 address: layers.parsed("database.url", DatabaseAddress::Sqlite(PathBuf::new()), |text| {
                     address::database(text, &data_dir)
@@ -68,23 +70,36 @@ impl Config {
             warnings: layers.warnings().to_vec(),
             data_dir,
         };
-        if !matches!(config.database.address, DatabaseAddress::Sqlite(_)) && !layers.is_set("redis.url") {
-            let problem = "must be set beside a database server: redis://…, or \"embedded\" in so many words when there is \
-                           one replica alone";
-            layers.problem("redis.url", "the built-in default", problem.to_owned());
-        }
-        let is_read = config.webhook.is_some() || config.mail.is_some();
-        if is_read && config.audit_retention.is_some_and(|kept| kept < LEAST_RETENTION) {
-            layers.complain(
-                "audit.retention_days",
-                "must be 0 or at least 4 beside a webhook or mail: they are told from the audit log",
-            );
-        }
+        layers.judge(&config);
         if layers.has_problems() { Err(layers.into_problems()) } else { Ok(config) }
     }
 }
 
 impl Layers {
+    /// What does not go together.
+    fn judge(&mut self, config: &Config) {
+        if !matches!(config.database.address, DatabaseAddress::Sqlite(_)) && !self.is_set("redis.url") {
+            let problem = "must be set beside a database server: redis://…, or \"embedded\" in so many words when there is \
+                           one replica alone";
+            self.problem("redis.url", "the built-in default", problem.to_owned());
+        }
+        let listens =
+            [("grpc.listen", Some(config.grpc.listen)), ("http.listen", config.http.as_ref().map(|http| http.listen))];
+        for (key, listen) in listens {
+            let is_open = listen.is_some_and(|listen| !listen.ip().is_loopback());
+            if is_open && config.tls.is_none() && !self.flag("tls.allow_plaintext") {
+                self.complain(key, "is not a loopback address, so it needs tls.cert_file and tls.key_file; or, behind a mesh or a proxy that speaks TLS, tls.allow_plaintext = true");
+            }
+        }
+        let is_read = config.webhook.is_some() || config.mail.is_some();
+        if is_read && config.audit_retention.is_some_and(|kept| kept < LEAST_RETENTION) {
+            self.complain(
+                "audit.retention_days",
+                "must be 0 or at least 4 beside a webhook or mail: they are told from the audit log",
+            );
+        }
+    }
+
     pub(super) fn text(&self, key: &str) -> String {
         self.get(key).and_then(|setting| setting.value.as_str()).unwrap_or_default().to_owned()
     }
@@ -116,7 +131,7 @@ impl Layers {
         networks
     }
 
-    fn flag(&self, key: &str) -> bool {
+    pub(super) fn flag(&self, key: &str) -> bool {
         self.get(key).and_then(|setting| setting.value.as_bool()).unwrap_or_default()
     }
 

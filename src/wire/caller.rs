@@ -78,6 +78,11 @@ impl Rule {
         self.callers == [pb::Caller::Admin]
     }
 
+    /// Whether an operator may demand that services alone call.
+    pub fn is_for_services(&self) -> bool {
+        self.callers.contains(&pb::Caller::Service)
+    }
+
     /// Finds out who calls, and refuses whoever does not meet the rule.
     pub async fn admit(&self, kit: &Kit, headers: &HeaderMap, call: &Call) -> Result<Caller, Error> {
         if self.callers.contains(&pb::Caller::Public) {

@@ -17,10 +17,10 @@ use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
+use tonic::{Status, body::Body};
 use tower::{Layer, Service, ServiceExt};
 
-use super::{caller::Rules, header_bytes, proxies::Proxies, status};
+use super::{caller::Rules, header_bytes, peer::Peer, proxies::Proxies, services::KnownServices, status};
 use crate::{
     clock::{Clock, Timestamp},
     error::Refusal,
@@ -47,11 +47,22 @@ const REFLECTION_V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/";
 #[derive(Clone)]
 pub struct Guard(Arc<Watch>);
 
+/// Whom the door knows.
+pub struct Door {
+    /// The rule of each rpc.
+    pub rules: Rules,
+    /// Whose word is taken for where a call comes from.
+    pub proxies: Proxies,
+    /// Services that have an identity of their own.
+    pub services: KnownServices,
+}
+
 struct Watch {
     kit: Arc<Kit>,
     clock: Arc<dyn Clock>,
     rules: Rules,
     proxies: Proxies,
+    services: KnownServices,
     calls: Semaphore,
     tasks: TaskTracker,
 }
@@ -65,9 +76,10 @@ pub struct Guarded<S> {
 
 impl Guard {
     /// A door with these rules.
-    pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, rules: Rules, proxies: Proxies) -> Self {
+    pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, door: Door) -> Self {
+        let Door { rules, proxies, services } = door;
         let calls = Semaphore::new(CALLS_AT_ONCE);
-        Self(Arc::new(Watch { kit, clock, rules, proxies, calls, tasks: TaskTracker::new() }))
+        Self(Arc::new(Watch { kit, clock, rules, proxies, services, calls, tasks: TaskTracker::new() }))
     }
 }
 
@@ -155,7 +167,7 @@ impl Watch {
     fn call<B>(&self, request: &Request<B>) -> Call {
         let now = self.clock.now();
         let headers = request.headers();
-        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.address);
         let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let origin = Origin {
             source: self.proxies.source(peer.map_or(NOBODY, |peer| peer.ip()), headers),
@@ -187,6 +199,10 @@ impl Watch {
         let busy = Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) };
         let _place = self.calls.try_acquire().map_err(|_| busy)?;
         let deadline = deadline(request.headers());
+        if rule.is_for_services() {
+            let names = request.extensions().get::<Peer>().map(|peer| Arc::clone(&peer.names)).unwrap_or_default();
+            self.services.admit(&names, request.headers())?;
+        }
         let answer = async {
             let admitted = rule.admit(&self.kit, request.headers(), &call).await;
             let caller = admitted.map_err(|error| Turned::Away(status::of(error, &call.origin.request_id)))?;

@@ -5,7 +5,9 @@ pub mod grpc;
 pub mod guard;
 pub mod http;
 pub mod pb;
+pub mod peer;
 pub mod proxies;
+pub mod services;
 pub mod status;
 
 /// The size of a request's headers: 32 for each field, as HTTP/2 counts them (RFC 9113 section 6.5.2).

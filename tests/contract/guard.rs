@@ -4,7 +4,13 @@ use std::{convert::Infallible, sync::Arc};
 
 use countersign::{
     clock::ManualClock,
-    wire::{caller::Rules, guard::Guard, proxies::Proxies},
+    config::Services,
+    wire::{
+        caller::Rules,
+        guard::{Door, Guard},
+        proxies::Proxies,
+        services::KnownServices,
+    },
 };
 use http::{Request, Response};
 use tonic::{Code, Status, body::Body};
@@ -23,8 +29,11 @@ async fn a_panic_is_a_fault_with_a_reason_and_the_door_stays_open() {
     let guard = Guard::new(
         Arc::new(bench.kit),
         Arc::new(ManualClock::at(NOW)),
-        Rules::of_this_release().unwrap(),
-        Proxies::new(Vec::new()),
+        Door {
+            rules: Rules::of_this_release().unwrap(),
+            proxies: Proxies::new(Vec::new()),
+            services: KnownServices::new(&Services::default()),
+        },
     );
     let inner = service_fn(async |request: Request<Body>| -> Result<Response<Body>, Infallible> {
         assert!(!request.uri().path().ends_with("GetJwks"), "a bug");

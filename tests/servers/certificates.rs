@@ -22,3 +22,24 @@ pub fn certificates(home: &Path) -> (PathBuf, PathBuf, PathBuf) {
     openssl(&[&sign[..], &["-days", "2", "-extfile", "extensions", "-out", "server.pem"]].concat());
     (file("ca.pem"), file("server.pem"), file("server.key"))
 }
+
+/// A certificate for a client, from the authority of a place: with a name ("URI:spiffe://…", "DNS:…"), for so many days.
+pub fn client_certificate(home: &Path, who: &str, name: &str, days: &str) -> (PathBuf, PathBuf) {
+    let file = |ending: &str| home.join(format!("{who}.{ending}"));
+    let openssl = |words: &[&str]| run(Command::new("openssl").args(words).current_dir(home));
+    let [key, request, certificate, extensions] = ["key", "csr", "pem", "ext"].map(file);
+    let text = |path: &PathBuf| path.display().to_string();
+    let subject = format!("/CN={who}");
+    let made = ["req", "-subj", &subject, "-keyout", &text(&key), "-out", &text(&request)].map(str::to_owned);
+    let made: Vec<_> = made.iter().map(String::as_str).collect();
+    openssl(&[&made[..], &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]].concat());
+    fs::write(
+        &extensions,
+        format!("subjectAltName={name}\nextendedKeyUsage=clientAuth,serverAuth\nbasicConstraints=CA:FALSE\n"),
+    )
+    .unwrap();
+    let (request, extensions, out) = (text(&request), text(&extensions), text(&certificate));
+    let sign = ["x509", "-req", "-in", &request, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+    openssl(&[&sign[..], &["-days", days, "-extfile", &extensions, "-out", &out]].concat());
+    (certificate, key)
+}

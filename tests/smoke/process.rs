@@ -80,6 +80,21 @@ impl Place {
 
     /// Starts a service on a free port and waits until it is well.
     pub fn serve(&self, args: &[&str]) -> Service {
+        let mut service = self.serve_unasked(args);
+        let address = service.address.to_string();
+        // With what is configured: it may speak TLS.
+        let sets: Vec<_> = args.iter().copied().filter(|arg| *arg != "--dev").collect();
+        let begun = now();
+        while !self.run(&[&["health", "--addr", &address], &sets[..]].concat()).status.success() {
+            let ended = service.child.try_wait().unwrap();
+            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "{}", fs::read_to_string(&service.log).unwrap());
+            thread::sleep(Duration::from_millis(20));
+        }
+        service
+    }
+
+    /// The same without waiting for it.
+    pub fn serve_unasked(&self, args: &[&str]) -> Service {
         let (address, http) = (free_address(), free_address());
         let (log, out) = (self.path("log"), self.path("out"));
         let listen = [format!("grpc.listen={address}"), format!("http.listen={http}")];
@@ -90,14 +105,7 @@ impl Place {
             .stdout(append(&out))
             .spawn()
             .unwrap();
-        let mut service = Service { address, http, log, out, child };
-        let begun = now();
-        while !self.run(&["health", "--addr", &address.to_string()]).status.success() {
-            let ended = service.child.try_wait().unwrap();
-            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "{}", fs::read_to_string(&service.log).unwrap());
-            thread::sleep(Duration::from_millis(20));
-        }
-        service
+        Service { address, http, log, out, child }
     }
 }
 

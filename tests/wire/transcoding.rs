@@ -6,7 +6,10 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use countersign::{
     clock::ManualClock,
-    wire::http::{Cookie, Gateway, InProcess},
+    wire::{
+        http::{Cookie, Gateway, InProcess},
+        peer::Peer,
+    },
 };
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -55,7 +58,7 @@ async fn ask(method: &str, path: &str, body: &str) -> (StatusCode, HeaderMap, St
         request = request.header(header::CONTENT_TYPE, "application/json");
     }
     let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
-    let (head, body) = gateway().answer(request, PEER, |_| None).await.into_parts();
+    let (head, body) = gateway().answer(request, Peer::at(PEER), |_| None).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
 }

@@ -3,7 +3,8 @@
 use std::{future::Future, time::Duration};
 
 use anyhow::Context;
-use tokio::time::MissedTickBehavior;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::MissedTickBehavior};
 use tonic::transport::Endpoint;
 use tonic_health::{
     ServingStatus,
@@ -16,17 +17,35 @@ use tonic_health::{
     server::HealthReporter,
 };
 
+use tower::service_fn;
+
 use super::MESSAGE_BYTES;
 use crate::{
     clock::{Clock, Timestamp},
     error::Error,
     flow::Kit,
+    tls::ClientTls,
 };
 
 /// Asks the server at `address` whether it serves, or with `live` only whether its process turns.
-pub async fn probe(address: &str, live: bool) -> anyhow::Result<bool> {
+pub async fn probe(address: &str, live: bool, tls: Option<ClientTls>) -> anyhow::Result<bool> {
     let ask = async {
-        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+        let channel = match tls {
+            None => endpoint.connect().await?,
+            Some(tls) => {
+                let (address, host) = (address.to_owned(), endpoint.uri().host().unwrap_or_default().to_owned());
+                let host = host.trim_matches(['[', ']']).to_owned();
+                let connect = service_fn(move |_| {
+                    let (tls, address, host) = (tls.clone(), address.clone(), host.clone());
+                    async move {
+                        let stream = TcpStream::connect(&address).await?;
+                        tls.connect(&host, stream).await.map(TokioIo::new)
+                    }
+                });
+                endpoint.connect_with_connector(connect).await?
+            }
+        };
         let service = if live { LIVENESS.to_owned() } else { String::new() };
         let response = HealthClient::new(channel).check(HealthCheckRequest { service }).await?;
         anyhow::Ok(response.into_inner().status() == Status::Serving)

@@ -10,31 +10,25 @@ use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch};
-use tonic::{
-    Request, Status,
-    body::Body,
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{Request, Status, body::Body, service::Routes, transport::Server};
 use tower::{Layer, util::BoxCloneSyncService};
 
 pub use health::{Health, probe};
 
 use super::{
-    caller::Rules,
-    guard::Guard,
+    guard::{Door, Guard},
     pb::{
         self, admin_service_server::AdminServiceServer, session_service_server::SessionServiceServer,
         two_fa_service_server::TwoFaServiceServer,
     },
-    proxies::Proxies,
-    status,
+    peer, status,
 };
 use crate::{
     clock::Clock,
     error::{Error, Refusal},
     flow::{Call, Kit},
     model::{Caller, Principal},
+    tls::ServerTls,
 };
 
 /// Bytes of a message.
@@ -62,8 +56,7 @@ impl Services {
     pub fn new(
         kit: &Arc<Kit>,
         clock: Arc<dyn Clock>,
-        rules: Rules,
-        proxies: Proxies,
+        door: Door,
         reflection: bool,
         health: &Health,
         stopped: watch::Receiver<bool>,
@@ -85,7 +78,7 @@ impl Services {
                 .add_service(v1.max_decoding_message_size(MESSAGE_BYTES))
                 .add_service(v1alpha.max_decoding_message_size(MESSAGE_BYTES));
         }
-        Ok(Self { guard: Guard::new(Arc::clone(kit), clock, rules, proxies), routes: routes.routes() })
+        Ok(Self { guard: Guard::new(Arc::clone(kit), clock, door), routes: routes.routes() })
     }
 
     /// The same services for calls from within the process: through every layer, without a connection.
@@ -99,7 +92,12 @@ impl Services {
     }
 
     /// Serves until `stop` resolves, and then until the calls that are under way are done.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        tls: Option<Arc<ServerTls>>,
+        stop: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
         Server::builder()
             .max_concurrent_streams(STREAMS_PER_CONNECTION)
             .http2_max_header_list_size(HEADER_BYTES)
@@ -110,7 +108,7 @@ impl Services {
             .max_connection_age(CONNECTION_AGE)
             .layer(self.guard)
             .add_routes(self.routes)
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+            .serve_with_incoming_shutdown(peer::incoming(listener, tls), stop)
             .await
             .context("the gRPC server failed")
     }

@@ -1,15 +1,16 @@
 //! One call: finds the rpc of a path, makes its message, calls it in process through every layer that a call from outside passes,
 //! and says in HTTP what it answered.
 
-use std::{convert::Infallible, error::Error, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use prost_reflect::{DescriptorPool, DynamicMessage, prost::Message};
-use tonic::{Status, body::Body, client::Grpc, metadata::MetadataMap, transport::server::TcpConnectInfo};
+use tonic::{Status, body::Body, client::Grpc, metadata::MetadataMap};
 use tower::util::BoxCloneSyncService;
 
+use super::super::peer::Peer;
 use super::{
     codec::BytesCodec,
     cookie::{Cookie, Part},
@@ -75,7 +76,7 @@ impl Gateway {
     }
 
     /// Answers a request, by a page where `page` knows one.
-    pub async fn answer<B, P>(&self, mut request: Request<B>, peer: SocketAddr, page: P) -> Response<Body>
+    pub async fn answer<B, P>(&self, mut request: Request<B>, peer: Peer, page: P) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send,
         P: FnOnce(&Request<B>) -> Option<Response<Body>> + Send,
@@ -99,7 +100,7 @@ impl Gateway {
         response
     }
 
-    async fn try_answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Result<Response<Body>, Problem>
+    async fn try_answer<B>(&self, request: Request<B>, peer: Peer) -> Result<Response<Body>, Problem>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send,
     {
@@ -240,7 +241,7 @@ fn is_json(declared: &HeaderValue) -> bool {
     is_json && charsets.all(|(_, value)| value.trim_matches('"').eq_ignore_ascii_case("utf-8"))
 }
 
-fn grpc_request(headers: &HeaderMap, peer: SocketAddr, message: &DynamicMessage) -> tonic::Request<Bytes> {
+fn grpc_request(headers: &HeaderMap, peer: Peer, message: &DynamicMessage) -> tonic::Request<Bytes> {
     let mut request = tonic::Request::new(Bytes::from(message.encode_to_vec()));
     let mut passed = HeaderMap::new();
     for name in PASSED_ON {
@@ -249,7 +250,7 @@ fn grpc_request(headers: &HeaderMap, peer: SocketAddr, message: &DynamicMessage)
         }
     }
     *request.metadata_mut() = MetadataMap::from_headers(passed);
-    request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr: Some(peer) });
+    request.extensions_mut().insert(peer);
     request
 }
 

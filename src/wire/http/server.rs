@@ -31,10 +31,12 @@ use tokio_io_timeout::TimeoutStream;
 use tonic::body::Body;
 
 use super::{
+    super::peer::{self, Peer},
     gateway::Gateway,
     pages::Pages,
     places::{Place, Places},
 };
+use crate::tls::{Protocol, ServerTls};
 
 /// Connections at once; more wait to be taken.
 const CONNECTIONS: usize = 1000;
@@ -70,6 +72,7 @@ pub struct Server {
     gateway: Gateway,
     pages: Pages,
     places: Places,
+    tls: Option<Arc<ServerTls>>,
 }
 
 /// Requests that a connection has made, and parts of answers that it has taken.
@@ -88,9 +91,9 @@ impl Pulse {
 
 impl Server {
     /// A server of this gateway and the pages about it. Proxies that are trusted bring the connections of many.
-    pub fn new(gateway: Gateway, proxies: Vec<IpNet>) -> anyhow::Result<Self> {
+    pub fn new(gateway: Gateway, proxies: Vec<IpNet>, tls: Option<Arc<ServerTls>>) -> anyhow::Result<Self> {
         let pages = Pages::new(gateway.routes())?;
-        Ok(Self { gateway, pages, places: Places::new(CONNECTIONS, CONNECTIONS_OF_PEER, proxies) })
+        Ok(Self { gateway, pages, places: Places::new(CONNECTIONS, CONNECTIONS_OF_PEER, proxies), tls })
     }
 
     /// Serves until `stop` resolves, and then until the calls that are under way are done.
@@ -102,8 +105,8 @@ impl Server {
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                (stream, peer, place) = server.places.accept(&listener) => {
-                    connections.spawn(Arc::clone(&server).connection(stream, peer, place, is_stopping.clone()));
+                (stream, address, place) = server.places.accept(&listener) => {
+                    connections.spawn(Arc::clone(&server).connection(stream, address, place, is_stopping.clone()));
                 }
                 Some(_) = connections.join_next() => {}
             }
@@ -117,19 +120,21 @@ impl Server {
     async fn connection(
         self: Arc<Self>,
         stream: TcpStream,
-        peer: SocketAddr,
+        address: SocketAddr,
         _place: Place,
         mut stopping: watch::Receiver<bool>,
     ) {
-        // What cannot be set is slower, no more.
-        let _ = stream.set_nodelay(true);
+        let Ok(stream) = peer::connect(stream, address, self.tls.as_deref(), Protocol::Http).await else {
+            return;
+        };
+        let peer = stream.peer();
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIME));
         let pulse = Arc::new(Pulse::default());
         let (server, beating) = (self, Arc::clone(&pulse));
         let service = service_fn(move |request| {
             beating.beat();
-            let (server, pulse) = (Arc::clone(&server), Arc::clone(&beating));
+            let (server, pulse, peer) = (Arc::clone(&server), Arc::clone(&beating), peer.clone());
             async move {
                 let response = server.answer(request, peer).await;
                 // Over HTTP/2 an answer that is not taken stops here, and not at the socket.
@@ -156,7 +161,7 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let (head, mut body) = request.into_parts();
         let is_head = head.method == Method::HEAD;
         // Such a client asks before it sends.
