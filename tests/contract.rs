@@ -21,6 +21,8 @@ mod home;
 mod keys;
 #[path = "contract/kit.rs"]
 mod kit;
+#[path = "contract/lost_role.rs"]
+mod lost_role;
 #[path = "contract/meanwhile.rs"]
 mod meanwhile;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
