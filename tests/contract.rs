@@ -39,6 +39,8 @@ mod schema;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "servers/mod.rs"]
 mod servers;
+#[path = "contract/short_sessions.rs"]
+mod short_sessions;
 #[path = "contract/small_print.rs"]
 mod small_print;
 #[path = "contract/sources.rs"]
