@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Waits until every record is sealed.
-async fn sealed(world: &World) {
+pub async fn sealed(world: &World) {
     for _ in 0..400 {
         if world.count("SELECT COUNT(*) AS n FROM audit_events WHERE position IS NULL").await == 0 {
             return;
@@ -27,7 +27,7 @@ async fn sealed(world: &World) {
     panic!("the records are not sealed");
 }
 
-async fn verify(world: &World) -> Verdict {
+pub async fn verify(world: &World) -> Verdict {
     let (store, ring) = open_store(&world.config, Schema::AsConfigured, world.clock.now()).await.unwrap();
     let verdict = verify_audit(&store, &ring, &SigningKeys::from_ring(&ring).unwrap()).await.unwrap();
     store.close().await.unwrap();
@@ -35,7 +35,7 @@ async fn verify(world: &World) -> Verdict {
 }
 
 /// A world in which some things have happened, all of them sealed.
-async fn world() -> World {
+pub async fn world() -> World {
     let world = World::new().await;
     world.enrol(ALICE).await;
     for _ in 0..3 {
@@ -45,7 +45,7 @@ async fn world() -> World {
     world
 }
 
-async fn findings(world: &World) -> Vec<Finding> {
+pub async fn findings(world: &World) -> Vec<Finding> {
     verify(world).await.findings
 }
 
@@ -129,7 +129,7 @@ async fn a_record_that_the_service_has_not_written_is_found() {
     assert!(matches!(found.as_slice(), [Finding::Unauthenticated { .. }]), "{found:?}");
 }
 
-async fn list(world: &World, token: &str, request: pb::ListAuditEventsRequest) -> pb::ListAuditEventsResponse {
+pub async fn list(world: &World, token: &str, request: pb::ListAuditEventsRequest) -> pb::ListAuditEventsResponse {
     world.admin.clone().list_audit_events(with_token(request, token)).await.unwrap().into_inner()
 }
 
@@ -171,7 +171,7 @@ async fn it_is_listed_the_last_first_by_page_and_by_what_is_looked_for() {
 }
 
 /// Follows the log over gRPC, whatever wire the world speaks.
-async fn follow(
+pub async fn follow(
     world: &World,
     token: &str,
     resume_token: &str,
@@ -181,7 +181,7 @@ async fn follow(
     client.watch_audit_events(with_token(request, token)).await.map(Response::into_inner)
 }
 
-async fn next(
+pub async fn next(
     stream: &mut Streaming<pb::WatchAuditEventsResponse>,
 ) -> Result<Option<pb::WatchAuditEventsResponse>, Status> {
     tokio::time::timeout(Duration::from_secs(10), stream.message()).await.expect("nothing came")
