@@ -1,6 +1,8 @@
 //! What the stores promise, run on every home that ships; and what the hash pool promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
+#[path = "contract/audit_ends.rs"]
+mod audit_ends;
 #[path = "contract/audit_retention.rs"]
 mod audit_retention;
 #[path = "contract/counters.rs"]

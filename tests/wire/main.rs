@@ -7,6 +7,7 @@ mod admin_help;
 mod admin_settings;
 mod admin_users;
 mod audit;
+mod audit_damage;
 mod audit_watch;
 mod backup_codes;
 mod cookie;
