@@ -222,4 +222,17 @@ mod tests {
         let waits: Vec<_> = rungs.iter().map(|rung| (rung.failures, rung.locked_until.since(now).as_secs())).collect();
         assert_eq!(waits, [(1, 30), (2, 60), (3, 120), (4, 300)]);
     }
+
+    #[test]
+    fn a_delivery_waits_twice_as_long_each_time_up_to_an_hour_and_is_given_up_after_three_days() {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let wait = |attempts| next_delivery(attempts, now, now).map(|next| next.since(now).as_secs());
+        let waits: Vec<_> = (1..=12).filter_map(wait).collect();
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]);
+        // However often it was tried.
+        assert_eq!([0, i64::MIN, i64::MAX].map(wait), [Some(5), Some(5), Some(3600)]);
+        let made = |before| next_delivery(1, now.minus(DELIVERY_LIFE - before), now);
+        assert!(made(DELIVERY_WAIT).is_some());
+        assert!(made(DELIVERY_WAIT - Duration::from_millis(1)).is_none());
+    }
 }

@@ -7,6 +7,8 @@ mod audit_ends;
 mod audit_retention;
 #[path = "contract/counters.rs"]
 mod counters;
+#[path = "contract/deliveries.rs"]
+mod deliveries;
 #[path = "contract/delivery.rs"]
 mod delivery;
 #[path = "contract/ended_sessions.rs"]
@@ -51,3 +53,5 @@ mod sources;
 mod store;
 #[path = "contract/tls.rs"]
 mod tls;
+#[path = "contract/told.rs"]
+mod told;
