@@ -52,4 +52,9 @@ async fn a_chain_that_is_as_long_as_it_can_be_is_gone_on_from_no_further() {
     record(&bench, 1).await;
     assert!(seal(&bench, &sealer).await.is_err());
     assert_eq!(findings(&bench).await, [Finding::Missing { from: 1, to: i64::MAX - 1 }]);
+    // Two at that place.
+    bench.execute(&format!("UPDATE audit_events SET position = {} WHERE position IS NULL", i64::MAX)).await;
+    let found = findings(&bench).await;
+    let is_replaced = |one: &Finding| matches!(one, Finding::Replaced { position: i64::MAX, .. });
+    assert!(found.iter().any(is_replaced), "{found:?}");
 }

@@ -189,8 +189,10 @@ impl Walk {
     fn step(&mut self, ring: &KeyRing, record: &AuditRecord, seal: &Seal) -> Result<(), Error> {
         let position = seal.position.unwrap_or_default();
         self.verdict.sealed += 1;
-        if position > self.position + 1 {
-            self.find(Finding::Missing { from: self.position + 1, to: position - 1 });
+        // After the largest place there is none: whatever comes there again has been put there.
+        let next = self.position.saturating_add(1);
+        if position > next {
+            self.find(Finding::Missing { from: next, to: position - 1 });
         }
         self.look(record, seal);
         let time = seal.seal_time.unwrap_or(record.create_time);
@@ -199,7 +201,7 @@ impl Walk {
             self.verdict.late_time = self.verdict.late_time.or(Some(time));
         }
         self.newest = self.newest.max(Some(record.create_time));
-        let is_next = position == self.position + 1;
+        let is_next = position == next;
         let expected = audit::link(ring, &self.hash, position, time, seal)?;
         let link = seal.link.as_deref().and_then(|link| <[u8; 32]>::try_from(link).ok());
         // After a gap nobody knows what was before: the link is taken as it is.
