@@ -86,7 +86,7 @@ impl Store {
         };
         let old = audit_event::Entity::delete_many()
             .filter(audit_event::Column::Position.lte(anchor))
-            .filter(audit_event::Column::Position.lt(first + count));
+            .filter(audit_event::Column::Position.lt(first.saturating_add(count)));
         Ok(old.exec(&self.writer).await.map_err(outage)?.rows_affected)
     }
 }

@@ -59,3 +59,33 @@ async fn whole_ranges_go_when_all_of_them_is_old_and_the_rest_is_verified_as_bef
     bench.execute(begin).await;
     assert!(verify(&bench).await.findings.contains(&Finding::Unsigned { position: 2500 }), "an end is no beginning");
 }
+
+#[tokio::test]
+async fn whoever_sets_where_the_log_begins_has_nothing_dropped_by_that() {
+    let bench = Bench::new(&[]).await;
+    record(&bench, 3, Duration::ZERO).await;
+    while seal_audit(&bench.kit, &Sealer::new(&call(NOW)), &call(NOW), NOW).await.unwrap() > 0 {}
+    for anchor in [3, i64::MAX] {
+        bench.execute(&format!("UPDATE audit_chain SET anchor_position = {anchor}")).await;
+        retire_audit(&bench.kit, DAY, &call(NOW)).await.unwrap();
+        assert_eq!(bench.count("SELECT COUNT(*) AS n FROM audit_events").await, 3, "{anchor}");
+        assert!(verify(&bench).await.findings.contains(&Finding::Unsigned { position: anchor }));
+    }
+}
+
+#[tokio::test]
+async fn a_record_at_the_first_or_the_last_place_that_there_is_ends_no_round() {
+    let bench = Bench::new(&[]).await;
+    record(&bench, 3, Duration::ZERO).await;
+    while seal_audit(&bench.kit, &Sealer::new(&call(NOW)), &call(NOW), NOW).await.unwrap() > 0 {}
+    for place in [i64::MIN, i64::MIN + 1, i64::MAX] {
+        bench
+            .execute(&format!(
+                "UPDATE audit_events SET position = {place} WHERE position = (SELECT MIN(position) FROM audit_events)"
+            ))
+            .await;
+        for now in [NOW, NOW.plus(DAY * 3)] {
+            retire_audit(&bench.kit, DAY, &call(now)).await.unwrap();
+        }
+    }
+}

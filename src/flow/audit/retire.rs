@@ -22,21 +22,19 @@ pub async fn retire_audit(kit: &Kit, retention: Duration, call: &Call) -> Result
     let cutoff = call.now.minus(retention);
     let (anchor, end) = kit.store.audit_chain().await?;
     let kept = kit.store.first_audit_position_since(cutoff).await?;
-    let last_old = kept.map_or(end.position, |kept| kept - 1).min(end.position);
-    let to = (last_old - last_old.rem_euclid(RANGE)).min(anchor.position.saturating_add(RANGE * RANGES));
+    let last_old = kept.map_or(end.position, |kept| kept.saturating_sub(1)).min(end.position);
+    let to = last_old.saturating_sub(last_old.rem_euclid(RANGE)).min(anchor.position.saturating_add(RANGE * RANGES));
+    let keys = kit.access.keys();
+    let is_ours = |point: &ChainPoint, message: &[u8]| {
+        audit::is_beginning(point) || keys.has_signed(&point.key_id, message, &point.signature)
+    };
     if to > anchor.position {
-        let keys = kit.access.keys();
-        let is_ours = |point: &ChainPoint, message: &[u8]| {
-            audit::is_beginning(point) || keys.has_signed(&point.key_id, message, &point.signature)
-        };
         let begin = match is_ours(&anchor, &audit::anchor(&anchor)) && is_ours(&end, &audit::head(&end)) {
             true => may_be_dropped(&kit.store, &kit.ring, &anchor, to, cutoff).await?,
             false => None,
         };
         let Some((hash, is_authenticated)) = begin else {
-            tracing::error!(
-                "the audit log is not what it was; nothing of it is dropped; remedy: countersign audit verify"
-            );
+            warn();
             return Ok(());
         };
         let new = ChainPoint { position: to, hash, is_authenticated, key_id: String::new(), signature: Vec::new() };
@@ -44,8 +42,17 @@ pub async fn retire_audit(kit: &Kit, retention: Duration, call: &Call) -> Result
     }
     // What was to go and did not, because a replica died, goes now.
     let (anchor, _) = kit.store.audit_chain().await?;
+    // Whoever has set the place that the log begins after would have everything before it removed.
+    if !is_ours(&anchor, &audit::anchor(&anchor)) {
+        warn();
+        return Ok(());
+    }
     while kit.store.delete_audit_records(anchor.position, RANGE).await? > 0 {}
     Ok(())
+}
+
+fn warn() {
+    tracing::error!("the audit log is not what it was; nothing of it is dropped; remedy: countersign audit verify");
 }
 
 async fn begin_after(kit: &Kit, anchor: &ChainPoint, mut new: ChainPoint, call: &Call) -> Result<(), Error> {
