@@ -3,15 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, QueryTrait, Select,
 };
-use uuid::Uuid;
 
 use super::{Store, Tx, entity::audit_event, outage};
 use crate::{
     clock::Timestamp,
-    error::{Contention, Error, Outage},
+    error::Error,
     model::{AuditEventId, AuditRecord, Event, Seal, SessionId, UserId},
     seal::KeyRing,
 };
@@ -54,8 +53,7 @@ impl Store {
             .add(audit_event::Column::Position.gt(anchor.position))
             .add(audit_event::Column::Position.lt(before));
         let found = audit_event::Entity::find().filter(which).order_by_desc(audit_event::Column::Position);
-        let rows = found.limit(count).all(&self.reader).await.map_err(outage)?;
-        Ok(rows.into_iter().filter_map(sealed).collect())
+        Ok(rows(&self.reader, found.limit(count)).await?.into_iter().filter_map(sealed).collect())
     }
 
     /// At most `count` sealed records in the order of the chain, from the one after a position on; and how far the log was looked
@@ -75,8 +73,8 @@ impl Store {
         let which =
             condition(filter).add(audit_event::Column::Position.gt(from)).add(audit_event::Column::Position.lte(to));
         let found = audit_event::Entity::find().filter(which).order_by_asc(audit_event::Column::Position);
-        let records = read_all(&self.reader, &self.ring, found.limit(count)).await?;
-        let records: Vec<_> = records.into_iter().filter_map(|(record, seal)| Some((seal.position?, record))).collect();
+        let rows = rows(&self.reader, found.limit(count)).await?;
+        let records: Vec<_> = rows.into_iter().filter_map(sealed).collect();
         let is_full = u64::try_from(records.len()).is_ok_and(|found| found >= count);
         let seen = records.last().filter(|_| is_full).map_or(to, |(position, _)| *position);
         Ok((records, seen))
@@ -87,7 +85,10 @@ impl Store {
         let outside =
             Condition::any().add(audit_event::Column::Position.lte(0)).add(audit_event::Column::Position.gt(end));
         let found = audit_event::Entity::find().filter(outside).select_only().column(audit_event::Column::Position);
-        found.limit(10).into_tuple().all(&self.reader).await.map_err(outage)
+        let statement = self.reader.get_database_backend().build(&found.limit(10).into_query());
+        let rows = self.reader.query_all_raw(statement).await.map_err(outage)?;
+        // SQLite lets a word be a place: it lies after every number.
+        Ok(rows.iter().map(|row| row.try_get_by_index(0).unwrap_or(i64::MAX)).collect())
     }
 
     /// At most `count` sealed records after a position, with what seals them, in the order of the chain.
@@ -95,7 +96,10 @@ impl Store {
         let found = audit_event::Entity::find().filter(audit_event::Column::Position.gt(position));
         // Two at one position come in some order, and both come.
         let found = found.order_by_asc(audit_event::Column::Position).order_by_asc(audit_event::Column::Id);
-        read_all(&self.reader, &self.ring, found.limit(count)).await
+        let mut records = read_all(&self.reader, &self.ring, found.limit(count)).await?;
+        // One whose place cannot be read lies outside.
+        records.retain(|(_, seal)| seal.position.is_some());
+        Ok(records)
     }
 
     /// At most `count` records that are not sealed yet, after an id, with what is to seal them.
@@ -203,40 +207,31 @@ fn expected_mac(ring: &KeyRing, row: &audit_event::Model) -> Result<[u8; 32], Er
     Ok(ring.index("audit row v1", &bytes)?)
 }
 
-/// Records with what seals them. One that cannot be read any more must not stop the rest: it is read as one that was altered.
+/// Records with what seals them.
 pub(super) async fn read_all(
     connection: &impl ConnectionTrait,
     ring: &KeyRing,
     query: Select<audit_event::Entity>,
 ) -> Result<Vec<(AuditRecord, Seal)>, Error> {
-    let fault = match query.clone().all(connection).await {
-        Ok(rows) => return rows.into_iter().map(|row| Ok((record(row.clone()), seal(ring, &row)?))).collect(),
-        Err(fault) => outage(fault),
-    };
-    if matches!(&fault, Error::Broken(fault) if fault.is::<Outage>() || fault.is::<Contention>()) {
-        return Err(fault);
-    }
-    let places: Vec<(Uuid, Option<i64>)> = query
-        .select_only()
-        .columns([audit_event::Column::Id, audit_event::Column::Position])
-        .into_tuple()
-        .all(connection)
-        .await
-        .map_err(outage)?;
-    let mut all = Vec::new();
-    for (id, position) in places {
-        all.push(match audit_event::Entity::find_by_id(id).one(connection).await {
-            Ok(Some(row)) => (record(row.clone()), seal(ring, &row)?),
-            Ok(None) => continue,
-            Err(_) => damaged(id, position),
-        });
-    }
-    Ok(all)
+    rows(connection, query).await?.into_iter().map(|row| Ok((record(row.clone()), seal(ring, &row)?))).collect()
 }
 
-fn damaged(id: Uuid, position: Option<i64>) -> (AuditRecord, Seal) {
-    let row = audit_event::Model {
-        id,
+/// Rows. One that cannot be read any more must not stop the rest: it is read as one that was altered.
+async fn rows(
+    connection: &impl ConnectionTrait,
+    query: Select<audit_event::Entity>,
+) -> Result<Vec<audit_event::Model>, Error> {
+    let statement = connection.get_database_backend().build(&query.into_query());
+    let rows = connection.query_all_raw(statement).await.map_err(outage)?;
+    let row = |row: &QueryResult| audit_event::Model::from_query_result(row, "").unwrap_or_else(|_| damaged(row));
+    Ok(rows.iter().map(row).collect())
+}
+
+/// What can be read of a row: its place in the chain, so that those after it are not told of in its stead. Without an id it has
+/// none.
+fn damaged(row: &QueryResult) -> audit_event::Model {
+    audit_event::Model {
+        id: row.try_get("", "id").unwrap_or_default(),
         create_time: 0,
         kind: "damaged".to_owned(),
         reason: None,
@@ -251,13 +246,12 @@ fn damaged(id: Uuid, position: Option<i64>) -> (AuditRecord, Seal) {
         admin_id: None,
         note: None,
         trace_id: None,
-        mac: None,
-        position,
-        chain_hash: None,
-        seal_time: None,
-    };
-    let seal = Seal { expected: [0; 32], mac: Some(Vec::new()), position, link: None, seal_time: None };
-    (record(row), seal)
+        // None would be of a release that made none.
+        mac: Some(row.try_get("", "mac").unwrap_or_default()),
+        position: row.try_get("", "position").unwrap_or_default(),
+        chain_hash: row.try_get("", "chain_hash").unwrap_or_default(),
+        seal_time: row.try_get("", "seal_time").unwrap_or_default(),
+    }
 }
 
 fn seal(ring: &KeyRing, row: &audit_event::Model) -> Result<Seal, Error> {

@@ -47,9 +47,10 @@ impl Store {
     /// Whether there are records that are not sealed.
     pub async fn has_unsealed_audit_records(&self) -> Result<bool, Error> {
         let unsealed = audit_event::Entity::find().filter(audit_event::Column::Position.is_null());
-        let any: Option<i64> = unsealed
+        // A column that can be read whatever else the record holds.
+        let any: Option<Option<i64>> = unsealed
             .select_only()
-            .column(audit_event::Column::CreateTime)
+            .column(audit_event::Column::Position)
             .limit(1)
             .into_tuple()
             .one(&self.reader)
@@ -142,7 +143,9 @@ impl Tx {
             .order_by_asc(audit_event::Column::Id)
             .limit(count);
         let records = read_all(&self.inner, &self.ring, unsealed).await?;
-        Ok(records.into_iter().map(|(record, seal)| (record.id, seal)).collect())
+        // What has no id cannot be given a place; verifying names it.
+        let named = records.into_iter().map(|(record, seal)| (record.id, seal)).filter(|(id, _)| !id.uuid().is_nil());
+        Ok(named.collect())
     }
 
     /// Gives records their places.

@@ -69,7 +69,11 @@ async fn a_record_that_could_never_be_read_is_sealed_with_the_others_and_named()
     if !takes_anything() {
         return;
     }
-    for values in ["1, CAST(x'ff' AS TEXT), '192.0.2.1'", "1, 'authn_login_fail', x'fffe'"] {
+    for values in [
+        "1, CAST(x'ff' AS TEXT), '192.0.2.1'",
+        "1, 'authn_login_fail', x'fffe'",
+        "'yesterday', 'authn_login_fail', '192.0.2.1'",
+    ] {
         let world = world().await;
         let at = verify(&world).await.end + 1;
         plant(&world, values).await;
@@ -129,4 +133,66 @@ async fn an_end_at_the_largest_place_that_there_is_is_not_gone_on_from() {
     world.execute(&format!("UPDATE audit_chain SET position = {end}")).await;
     sealed(&world).await;
     assert_eq!(reason(world.local_auth(ALICE, "wrong password 2").await), "INVALID_CREDENTIALS");
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_the_only_one_that_is_accused_and_whoever_reads_goes_on_past_it() {
+    if !takes_anything() {
+        return;
+    }
+    for damage in ["source = x'fffe'", "user_agent = 7", "seal_time = 'never'", "chain_hash = 7", "mac = 5"] {
+        let world = world().await;
+        let (_, admin) = world.enrol(ADMIN).await;
+        sealed(&world).await;
+        world.execute(&format!("UPDATE audit_events SET {damage} WHERE position = 4")).await;
+        let found = findings(&world).await;
+        assert!(
+            found.iter().any(|one| matches!(one, Finding::Altered { position: Some(4), .. })),
+            "{damage}: {found:?}"
+        );
+        if !damage.contains("chain_hash") {
+            let is_about_it = |one: &Finding| {
+                matches!(one, Finding::Altered { position: Some(4), .. } | Finding::Replaced { position: 4, .. })
+            };
+            assert!(found.iter().all(is_about_it), "{damage}: {found:?}");
+        }
+        let listed = list(&world, &admin, pb::ListAuditEventsRequest::default()).await.audit_events;
+        assert!(listed.iter().any(|event| event.position == 4 && event.kind == "damaged"), "{damage}");
+        let mut stream = follow(&world, &admin, "3").await.unwrap();
+        for position in 4..7 {
+            assert_eq!(next(&mut stream).await.unwrap().unwrap().audit_event.unwrap().position, position, "{damage}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_whose_id_or_place_cannot_be_read_holds_nothing_up_either() {
+    if !takes_anything() {
+        return;
+    }
+    let world = world().await;
+    plant(&world, "1, 'authn_login_fail', '192.0.2.1'").await;
+    world.execute("UPDATE audit_events SET id = x'00' WHERE id = x'00000000000070008000000000000001'").await;
+    world.execute("UPDATE audit_events SET position = 'here' WHERE position = 4").await;
+    world.execute("UPDATE audit_events SET id = x'ff' WHERE position = 5").await;
+    let end = verify(&world).await.end;
+    world.local_auth(ALICE, "wrong password 2").await.unwrap_err();
+    let mut verdict = verify(&world).await;
+    for _ in 0..400 {
+        if verdict.end > end {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        verdict = verify(&world).await;
+    }
+    assert!(verdict.end > end, "it is sealed on");
+    assert_eq!(verdict.unsealed, 1, "what has no id has no place");
+    let found = &verdict.findings;
+    assert!(found.contains(&Finding::Missing { from: 4, to: 4 }), "{found:?}");
+    assert!(found.contains(&Finding::Outside { position: i64::MAX }), "{found:?}");
+    assert!(found.iter().any(|one| matches!(one, Finding::Altered { position: Some(5), .. })), "{found:?}");
+    let in_the_tail = |one: &Finding| {
+        matches!(one, Finding::Altered { position: None, .. } | Finding::Unauthenticated { position: None, .. })
+    };
+    assert!(found.iter().any(in_the_tail), "{found:?}");
 }
