@@ -104,7 +104,9 @@ impl Store {
             match delivery::Entity::find_by_id(id).one(&self.reader).await.map_err(outage) {
                 Ok(Some(row)) => {
                     let one = delivery(row, &self.ring)?;
-                    if self.claim_delivery(&one, until).await? == Swap::Done {
+                    // Another may have taken it since it was looked for.
+                    let is_due = one.due_time.is_some_and(|due| due <= now);
+                    if is_due && self.claim_delivery(&one, until).await? == Swap::Done {
                         claimed.push(Delivery { attempts: one.attempts + 1, due_time: Some(until), ..one });
                     }
                 }

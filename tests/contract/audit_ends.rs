@@ -24,7 +24,7 @@ async fn seal(bench: &Bench, sealer: &Sealer) -> Result<usize, Error> {
 }
 
 async fn findings(bench: &Bench) -> Vec<Finding> {
-    verify_audit(&bench.kit.store, &bench.kit.ring, bench.kit.access.keys()).await.unwrap().findings
+    verify_audit(&bench.kit.store, &bench.kit.ring, &bench.kit.access.keys()).await.unwrap().findings
 }
 
 /// Puts the end of the chain somewhere, signed as the service would sign it.

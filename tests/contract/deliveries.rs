@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign::{
-    clock::Timestamp,
+    clock::{ManualClock, Timestamp},
     config::{Config, Layers},
     flow::notify,
     model::{Channel, Cursor, Delivery},
@@ -32,58 +32,52 @@ async fn insert(store: &Store) {
     tx.commit().await.unwrap();
 }
 
-/// The one that is due.
-async fn due(store: &Store, now: Timestamp) -> Option<Delivery> {
-    let mut due = store.due_deliveries(Channel::Webhook, now, 10).await.unwrap();
-    assert!(due.len() < 2);
-    due.pop()
+/// Takes the one that is due, until a moment; None = there is none.
+async fn claim(store: &Store, now: Timestamp, until: Timestamp) -> Option<Delivery> {
+    let mut claimed = store.claim_due_deliveries(Channel::Webhook, 10, until, now).await.unwrap();
+    assert!(claimed.len() < 2);
+    claimed.pop()
 }
 
 #[tokio::test]
 async fn whoever_takes_one_to_try_it_is_the_only_one_until_it_is_due_again() {
     on_every_home(async |store| {
         insert(&store).await;
-        let (one, same) = (due(&store, NOW).await.unwrap(), due(&store, NOW).await.unwrap());
-        let tried = |attempts: i64| Delivery { attempts, ..due_like(&same) };
-        let due_at = |due_time: Timestamp| Delivery { due_time: Some(due_time), ..due_like(&same) };
-        // As it looked to whoever looked at another time.
-        for other in [tried(1), due_at(seconds(1)), due_at(seconds(0).minus(Duration::from_secs(1)))] {
-            assert_eq!(store.claim_delivery(&other, seconds(60)).await.unwrap(), Swap::Stale);
-        }
-        assert_eq!(store.claim_delivery(&one, seconds(60)).await.unwrap(), Swap::Done);
-        assert_eq!(store.claim_delivery(&same, seconds(60)).await.unwrap(), Swap::Stale, "it is in another hand");
-        assert!(due(&store, seconds(59)).await.is_none());
-        let again = due(&store, seconds(60)).await.unwrap();
-        assert_eq!((again.id, again.attempts), (one.id, 1), "whoever took it has died");
-        assert_eq!(store.claim_delivery(&again, seconds(120)).await.unwrap(), Swap::Done);
+        let (one, two, three) = tokio::join!(
+            claim(&store, NOW, seconds(60)),
+            claim(&store, NOW, seconds(60)),
+            claim(&store, NOW, seconds(60))
+        );
+        let mut taken = [one, two, three].into_iter().flatten();
+        let one = taken.next().unwrap();
+        assert!(taken.next().is_none(), "one of three");
+        assert!(claim(&store, seconds(59), seconds(119)).await.is_none());
+        let again = claim(&store, seconds(60), seconds(120)).await.unwrap();
+        assert_eq!((again.id, one.attempts, again.attempts), (one.id, 1, 2), "whoever took it has died");
         // The one that was thought dead has nothing to say of it any more.
-        store.put_delivery_off(one.id, 1, None, "too late").await.unwrap();
-        let kept = due(&store, seconds(120)).await.unwrap();
-        assert_eq!((kept.attempts, kept.failure), (2, None));
-        store.put_delivery_off(one.id, 2, Some(seconds(130)), "it answered 503").await.unwrap();
-        assert!(due(&store, seconds(129)).await.is_none());
-        assert_eq!(due(&store, seconds(130)).await.unwrap().failure.as_deref(), Some("it answered 503"));
+        store.put_delivery_off(&one, None, "too late", seconds(61)).await.unwrap();
+        let kept = claim(&store, seconds(120), seconds(125)).await.unwrap();
+        assert_eq!((kept.attempts, kept.failure.clone()), (3, None));
+        store.put_delivery_off(&kept, Some(seconds(130)), "it answered 503", seconds(121)).await.unwrap();
+        assert!(claim(&store, seconds(129), seconds(200)).await.is_none());
+        let last = claim(&store, seconds(130), seconds(200)).await.unwrap();
+        assert_eq!(last.failure.as_deref(), Some("it answered 503"));
     })
     .await;
-}
-
-fn due_like(one: &Delivery) -> Delivery {
-    let Delivery { id, channel, create_time, due_time, attempts, .. } = *one;
-    Delivery { id, channel, kind: one.kind.clone(), body: None, create_time, due_time, attempts, failure: None }
 }
 
 #[tokio::test]
 async fn one_that_was_given_up_and_is_tried_again_is_as_new() {
     on_every_home(async |store| {
         insert(&store).await;
-        let one = due(&store, NOW).await.unwrap();
-        assert_eq!(store.claim_delivery(&one, seconds(60)).await.unwrap(), Swap::Done);
-        store.put_delivery_off(one.id, 1, None, "it answered 410").await.unwrap();
-        assert!(due(&store, seconds(1_000_000)).await.is_none());
+        let one = claim(&store, NOW, seconds(60)).await.unwrap();
+        store.put_delivery_off(&one, None, "it answered 410", NOW).await.unwrap();
+        assert!(claim(&store, seconds(1_000_000), seconds(1_000_060)).await.is_none());
         let later = seconds(900_000);
+        assert_eq!(store.given_up_deliveries(None, 10).await.unwrap()[0].give_up_time, Some(NOW));
         assert_eq!(store.revive_deliveries(Some(one.id), later).await.unwrap(), 1);
-        let again = due(&store, later).await.unwrap();
-        assert_eq!((again.id, again.attempts, again.create_time), (one.id, 0, later), "for three days from now on");
+        let again = claim(&store, later, seconds(900_060)).await.unwrap();
+        assert_eq!((again.id, again.attempts, again.create_time), (one.id, 1, later), "for three days from now on");
         assert_eq!(store.revive_deliveries(None, later).await.unwrap(), 0, "what waits is left as it is");
     })
     .await;
@@ -118,23 +112,31 @@ async fn bench(address: &str) -> Bench {
     bench
 }
 
+/// Takes what is due and hands it over, as a service does.
+async fn hand_over(bench: &Bench, now: Timestamp) -> usize {
+    let due = notify::claim_due(&bench.kit, Channel::Webhook, 10, &call(now)).await.unwrap();
+    let clock = ManualClock::at(now);
+    for one in &due {
+        notify::hand_over(&bench.kit, one, &clock).await.unwrap();
+    }
+    due.len()
+}
+
 #[tokio::test]
 async fn one_that_is_on_its_way_is_tried_by_nobody_else() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bench = bench(&silent.local_addr().unwrap().to_string()).await;
     insert(&bench.kit.store).await;
-    let now = call(NOW);
-    let sending = notify::hand_over(&bench.kit, Channel::Webhook, &now);
     let meanwhile = async {
         let (stream, _) = silent.accept().await.unwrap();
-        for at in [NOW, seconds(59)] {
-            notify::hand_over(&bench.kit, Channel::Webhook, &call(at)).await.unwrap();
+        for at in [NOW, seconds(179)] {
+            assert_eq!(hand_over(&bench, at).await, 0);
         }
         assert_eq!(bench.count("SELECT attempts AS n FROM deliveries").await, 1);
         drop(stream);
     };
-    let (sent, ()) = tokio::join!(sending, meanwhile);
-    sent.unwrap();
+    let (sent, ()) = tokio::join!(hand_over(&bench, NOW), meanwhile);
+    assert_eq!(sent, 1);
     assert_eq!(bench.count("SELECT COUNT(*) AS n FROM deliveries WHERE failure = 'the connection broke'").await, 1);
 }
 
@@ -144,10 +146,9 @@ async fn one_that_is_older_than_three_days_is_not_sent_any_more() {
     let bench = bench(&silent.local_addr().unwrap().to_string()).await;
     insert(&bench.kit.store).await;
     // The service was down for that long.
-    let late = call(seconds(3 * 24 * 3600 + 1));
     tokio::select! {
         biased;
-        done = notify::hand_over(&bench.kit, Channel::Webhook, &late) => { done.unwrap(); }
+        done = hand_over(&bench, seconds(3 * 24 * 3600 + 1)) => assert_eq!(done, 1),
         _ = silent.accept() => panic!("it was sent"),
     }
     let given_up = "SELECT COUNT(*) AS n FROM deliveries WHERE due_time IS NULL AND failure = 'it is too old'";
@@ -160,7 +161,6 @@ async fn an_event_goes_to_the_address_that_is_configured_and_is_led_to_no_other(
         (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let bench = bench(&here.local_addr().unwrap().to_string()).await;
     insert(&bench.kit.store).await;
-    let now = call(NOW);
     let answer = async {
         let (mut stream, _) = here.accept().await.unwrap();
         assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
@@ -169,10 +169,10 @@ async fn an_event_goes_to_the_address_that_is_configured_and_is_led_to_no_other(
         stream.write_all(led.as_bytes()).await.unwrap();
         stream
     };
-    let sending = async { tokio::join!(notify::hand_over(&bench.kit, Channel::Webhook, &now), answer) };
+    let sending = async { tokio::join!(hand_over(&bench, NOW), answer) };
     tokio::select! {
         biased;
-        (sent, _) = sending => assert!(!sent.unwrap()),
+        (sent, _) = sending => assert_eq!(sent, 1),
         _ = there.accept() => panic!("it was led on"),
     }
     assert_eq!(bench.count("SELECT COUNT(*) AS n FROM deliveries WHERE failure = 'it answered 307'").await, 1);
