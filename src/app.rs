@@ -20,7 +20,7 @@ use crate::{
     error::Error,
     file,
     flow::{self, Call, Kit, Letters, NewUser, Outbox, Refusals, Sources},
-    hash::{Cost, Hasher},
+    hash::{Costs, Hasher},
     mail::Mail,
     model::{Email, Origin, Role},
     seal::KeyRing,
@@ -97,13 +97,13 @@ impl App {
         config: &Config,
         listeners: Listeners,
         clock: Arc<dyn Clock>,
-        cost: Cost,
+        costs: impl Into<Costs>,
     ) -> anyhow::Result<Self> {
         let rules = Rules::of_this_release()?;
         let grpc = listeners.grpc.local_addr()?;
         let http = listeners.http.as_ref().map(TcpListener::local_addr).transpose()?;
         let (store, ring, roots) = open_with_roots(config, Schema::AsConfigured, clock.now()).await?;
-        let (kit, letters) = kit(config, store, ring, clock.now(), cost).await?;
+        let (kit, letters) = kit(config, store, ring, clock.now(), costs.into()).await?;
         let keeper = background::announce(&kit, roots, config).await.context("cannot say that this replica serves")?;
         let health = Health::new().await;
         let proxies = Proxies::new(config.trusted_proxies.clone());
@@ -219,10 +219,10 @@ async fn kit(
     store: Store,
     ring: Arc<KeyRing>,
     now: Timestamp,
-    cost: Cost,
+    costs: Costs,
 ) -> anyhow::Result<(Arc<Kit>, Letters)> {
     let signing = SigningKeys::from_ring(&ring)?;
-    let hasher = Hasher::with_cost(thread::available_parallelism()?.get(), cost)?;
+    let hasher = Hasher::with_cost(thread::available_parallelism()?.get(), costs)?;
     bootstrap(config, &store, &hasher, now).await?;
     let settings = store.settings().await.map_err(Error::into_anyhow)?;
     let (outbox, letters) = Outbox::new();

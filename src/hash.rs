@@ -22,6 +22,7 @@ use thread_priority::{
 use tokio::sync::oneshot;
 
 use crate::{
+    config::PasswordCost,
     error::{Error, Refusal},
     secret::{self, Secret},
 };
@@ -49,6 +50,27 @@ impl Cost {
     }
 }
 
+/// What new hashes cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// Of passwords: each hash says what it has cost.
+    pub passwords: Cost,
+    /// Of codes, whose hashes do not say it: it never changes.
+    pub digests: Cost,
+}
+
+impl From<PasswordCost> for Costs {
+    fn from(PasswordCost { memory, passes }: PasswordCost) -> Self {
+        Self { passwords: Cost { memory, passes }, digests: Cost::DEFAULT }
+    }
+}
+
+impl From<Cost> for Costs {
+    fn from(cost: Cost) -> Self {
+        Self { passwords: cost, digests: cost }
+    }
+}
+
 /// Which queue a job waits in. The first is served before the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queue {
@@ -63,6 +85,7 @@ pub struct Hasher {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     stand_in: String,
+    costs: Costs,
 }
 
 struct Shared {
@@ -103,19 +126,20 @@ impl Hasher {
     }
 
     /// Starts a pool whose new hashes cost something else.
-    pub fn with_cost(threads: usize, cost: Cost) -> anyhow::Result<Self> {
+    pub fn with_cost(threads: usize, costs: impl Into<Costs>) -> anyhow::Result<Self> {
+        let costs: Costs = costs.into();
         let shared = Arc::new(Shared { queues: Mutex::default(), work: Condvar::new(), jobs_done: AtomicU64::new(0) });
         let threads = (0..threads.max(1))
             .map(|n| {
                 let shared = Arc::clone(&shared);
-                thread::Builder::new().name(format!("argon2-{n}")).spawn(move || work(&shared, cost))
+                thread::Builder::new().name(format!("argon2-{n}")).spawn(move || work(&shared, costs))
             })
             .collect::<Result<_, _>>()
             .context("cannot start a hashing thread")?;
         // Never the hash of anything: no password gives this output.
         let salt = Salt::new(&secret::random::<16>()?).map_err(|fault| anyhow!("{fault}"))?;
-        let stand_in = phc_string(cost, &salt, &secret::random()?)?;
-        Ok(Self { shared, threads, stand_in })
+        let stand_in = phc_string(costs.passwords, &salt, &secret::random()?)?;
+        Ok(Self { shared, threads, stand_in, costs })
     }
 
     /// Hashes a password with a new salt; the answer is a PHC string.
@@ -124,6 +148,15 @@ impl Hasher {
             Answer::Hashed(phc) => Ok(phc),
             Answer::Verified(_) | Answer::Digested(_) => Err(mixed_up()),
         }
+    }
+
+    /// Whether a hash has cost less than a new one would.
+    pub fn is_outdated(&self, phc: &Secret<String>) -> bool {
+        let Ok(stored) = PasswordHash::new(phc.expose()) else {
+            return false;
+        };
+        let number = |name| stored.params.get_decimal(name).unwrap_or(u32::MAX);
+        number("m") < self.costs.passwords.memory || number("t") < self.costs.passwords.passes
     }
 
     /// Whether the password is the one that was hashed. Without a hash it works as long, and says no.
@@ -228,14 +261,14 @@ impl Shared {
     }
 }
 
-fn work(shared: &Shared, cost: Cost) {
+fn work(shared: &Shared, costs: Costs) {
     give_way();
     let mut memory = Vec::new();
     while let Some(mut job) = shared.next() {
         let answer = match &mut job.task {
-            Task::Hash { password } => hash(cost, password, &mut memory).map(Answer::Hashed),
+            Task::Hash { password } => hash(costs.passwords, password, &mut memory).map(Answer::Hashed),
             Task::Verify { password, phc } => verify(password, phc, &mut memory).map(Answer::Verified),
-            Task::Digests { texts, salt, done } => match digest_next(cost, texts, salt, done, &mut memory) {
+            Task::Digests { texts, salt, done } => match digest_next(costs.digests, texts, salt, done, &mut memory) {
                 Ok(()) if done.len() < texts.len() => {
                     shared.put_back(job);
                     continue;

@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     file,
     flow::{self, Call, NewUser},
-    hash::{Cost, Hasher},
+    hash::Hasher,
     model::{Email, Origin, Role},
     secret::{self, Secret},
     telemetry,
@@ -60,7 +60,7 @@ pub(super) async fn run(mut layers: Layers) -> anyhow::Result<()> {
     telemetry::start(&config)?;
     let listeners = app::listen(&config).await?;
     let demo = demo_accounts(&config).await?;
-    let app = App::start(&config, listeners, Arc::new(SystemClock), Cost::DEFAULT).await?;
+    let app = App::start(&config, listeners, Arc::new(SystemClock), config.password).await?;
     say(&banner(app.grpc_address(), app.http_address(), &demo))?;
     serve::until_stopped(app, stop).await
 }
@@ -80,7 +80,7 @@ async fn demo_accounts(config: &Config) -> anyhow::Result<Demo> {
         file::create_private(&path, text.expose().as_bytes())?;
         demo
     };
-    let hasher = Hasher::start(1)?;
+    let hasher = Hasher::with_cost(1, config.password)?;
     for (email, password, role) in [(USER, &demo.user, Role::User), (ADMIN, &demo.admin, Role::Admin)] {
         let email = Email::parse(email).map_err(anyhow::Error::msg)?;
         if store.find_account_by_email(&email).await.map_err(Error::into_anyhow)?.is_none() {

@@ -9,7 +9,6 @@ use crate::{
     app::{self, App},
     clock::SystemClock,
     config::Config,
-    hash::Cost,
     telemetry,
 };
 
@@ -17,7 +16,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     let stop = StopSignals::listen()?;
     telemetry::start(config)?;
     let listeners = app::listen(config).await?;
-    let app = App::start(config, listeners, Arc::new(SystemClock), Cost::DEFAULT).await?;
+    let app = App::start(config, listeners, Arc::new(SystemClock), config.password).await?;
     until_stopped(app, stop).await
 }
 

@@ -143,7 +143,7 @@ async fn add(
     let phone = phone.map(|(number, _)| number);
     let (email, password) = ask(config, whom)?;
     let desk = Desk::open(config).await?;
-    let hasher = Hasher::start(1)?;
+    let hasher = Hasher::with_cost(1, config.password)?;
     let new = NewUser { service: &config.totp_issuer, email, password: &password, role, phone, notice_email };
     let id = flow::add_user(&desk.store, &hasher, new, &desk.call).await.map_err(Error::into_anyhow)?;
     desk.store.close().await?;
@@ -153,7 +153,7 @@ async fn add(
 async fn set_password(config: &Config, whom: &Whom) -> anyhow::Result<()> {
     let (email, password) = ask(config, whom)?;
     let desk = Desk::open(config).await?;
-    let hasher = Hasher::start(1)?;
+    let hasher = Hasher::with_cost(1, config.password)?;
     let set =
         flow::replace_password(&desk.store, &desk.ring, &hasher, &config.totp_issuer, &email, &password, &desk.call)
             .await;

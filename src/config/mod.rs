@@ -53,6 +53,8 @@ pub struct Config {
     pub token: Token,
     /// The name of the service in authenticator apps, which passwords must not be made of.
     pub totp_issuer: String,
+    /// What hashes of passwords cost: memory in KiB, and passes over it.
+    pub password: PasswordCost,
     /// How long the audit log is kept; None = for ever.
     pub audit_retention: Option<Duration>,
     /// Text messages; None = none are sent.
@@ -65,6 +67,15 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// What the operator should know, although it stops nothing.
     pub warnings: Vec<String>,
+}
+
+/// What hashes of passwords cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordCost {
+    /// Memory in KiB.
+    pub memory: u32,
+    /// Passes over it.
+    pub passes: u32,
 }
 
 /// The gRPC server.
@@ -105,6 +116,8 @@ pub struct Redis {
     pub key_prefix: String,
     /// A file with the certificates (PEM) that its certificate must come from; None = those of the system.
     pub ca_file: Option<PathBuf>,
+    /// Files (PEM) with the certificate that this service shows there, and its private key.
+    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// The key ring.

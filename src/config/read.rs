@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use toml::Value;
 
 use super::{
-    Bootstrap, Config, Database, DatabaseAddress, Grpc, Http, Keys, Layers, LogFormat, LogLevel, Problem, Redis,
-    RedisAddress, RingSource, Sealed, Telemetry, Token, address,
+    Bootstrap, Config, Database, DatabaseAddress, Grpc, Http, Keys, Layers, LogFormat, LogLevel, PasswordCost, Problem,
+    Redis, RedisAddress, RingSource, Sealed, Telemetry, Token, address,
 };
 
 /// The languages that people are written to in.
@@ -49,6 +49,7 @@ impl Config {
                 address: layers.parsed("redis.url", RedisAddress::Embedded, address::redis),
                 key_prefix: layers.parsed("redis.key_prefix", String::new(), key_prefix),
                 ca_file: Some(layers.text("redis.ca_file")).filter(|path| !path.is_empty()).map(PathBuf::from),
+                client: layers.redis_client(),
             },
             source_failures: Some(layers.number("limits.source_failures", 0, 1_000_000)).filter(|count| *count > 0),
             trusted_proxies: layers.networks("trusted_proxies"),
@@ -56,6 +57,10 @@ impl Config {
             bootstrap: layers.bootstrap(),
             token: Token { issuer: layers.filled("token.issuer"), audience: layers.filled("token.audience") },
             totp_issuer: layers.parsed("totp.issuer", String::new(), totp_issuer),
+            password: PasswordCost {
+                memory: layers.number("password.memory_kib", 19_456, 1_048_576),
+                passes: layers.number("password.passes", 2, 64),
+            },
             audit_retention: Some(layers.number("audit.retention_days", 0, 36_500))
                 .filter(|days| *days > 0)
                 .map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60)),
@@ -133,6 +138,19 @@ impl Layers {
 
     pub(super) fn flag(&self, key: &str) -> bool {
         self.get(key).and_then(|setting| setting.value.as_bool()).unwrap_or_default()
+    }
+
+    fn redis_client(&mut self) -> Option<(PathBuf, PathBuf)> {
+        let (cert, key) = (self.text("redis.cert_file"), self.text("redis.key_file"));
+        match (cert.is_empty(), key.is_empty()) {
+            (true, true) => None,
+            (false, false) => Some((PathBuf::from(cert), PathBuf::from(key))),
+            (is_missing, _) => {
+                let key = if is_missing { "redis.cert_file" } else { "redis.key_file" };
+                self.complain(key, "must be set too: a certificate needs its key");
+                None
+            }
+        }
     }
 
     fn ring(&mut self, data_dir: &Path) -> RingSource {

@@ -69,9 +69,14 @@ impl Password {
         hasher.hash(Queue::SignIn, self.0).await
     }
 
+    /// A hash in the place of one that has cost too little; None = it has not, or the pool is full: another time then.
+    pub async fn renewed(self, hasher: &Hasher, hash: &PasswordHash) -> Option<PasswordHash> {
+        if hasher.is_outdated(hash) { self.hash(hasher).await.ok() } else { None }
+    }
+
     /// Whether it is the one that was hashed. Without a hash it takes as long, and is not.
-    pub async fn matches(self, hasher: &Hasher, hash: Option<&PasswordHash>) -> Result<bool, Error> {
-        hasher.verify(Queue::SignIn, self.0, hash).await
+    pub async fn matches(&self, hasher: &Hasher, hash: Option<&PasswordHash>) -> Result<bool, Error> {
+        hasher.verify(Queue::SignIn, Secret::new(self.0.expose().clone()), hash).await
     }
 }
 

@@ -68,6 +68,9 @@ async fn answer(
                 trial.ladder.clear(&tx).await?;
                 if !account.blocked {
                     trial.ladder.remember(&tx, call).await?;
+                    if let Some(renewed) = &trial.renewed {
+                        tx.renew_password_hash(account.id, renewed).await?;
+                    }
                     let note = if trial.ladder.is_new_network() { NEW_NETWORK } else { "" };
                     return proceed(kit, tx, &account, note, call).await;
                 }

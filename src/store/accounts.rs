@@ -92,6 +92,14 @@ impl Tx {
         Ok(Swap::from_rows(done.rows_affected))
     }
 
+    /// Hashes the same password another way.
+    pub async fn renew_password_hash(&self, id: UserId, hash: &PasswordHash) -> Result<(), Error> {
+        let sealed = seal_password_hash(&self.ring, id, hash)?;
+        let update = user::Entity::update_many().col_expr(user::Column::PasswordHash, Expr::val(sealed));
+        update.filter(user::Column::Id.eq(id.uuid())).exec(&self.inner).await.map_err(outage)?;
+        Ok(())
+    }
+
     /// Sets the phone number.
     pub async fn save_phone(&self, id: UserId, phone: &PhoneNumber) -> Result<Swap, Error> {
         let done = user::Entity::update_many()

@@ -4,10 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use countersign::{
     error::{Error, Refusal},
-    hash::{Hasher, Queue},
+    flow::{self, SignIn},
+    hash::{Cost, Costs, Hasher, Queue},
+    model::Email,
     secret::Secret,
 };
 use tokio::task::JoinSet;
+
+use crate::kit::{Bench, NOW, PASSWORD, call};
 
 fn text(text: &str) -> Secret<String> {
     Secret::new(text.to_owned())
@@ -110,4 +114,33 @@ async fn the_threads_run_when_nothing_else_wants_the_core() {
         }
     }
     assert!(!policies.is_empty() && policies.iter().all(|policy| policy == IDLE), "{policies:?}");
+}
+
+#[tokio::test]
+async fn a_password_that_was_hashed_for_less_is_hashed_anew_when_it_is_right_and_no_other_is() {
+    const ALICE: &str = "alice@example.com";
+    let mut bench = Bench::new(&[ALICE]).await;
+    let email = Email::parse(ALICE).unwrap();
+    let stored = async |bench: &Bench| {
+        let account = bench.kit.store.find_account_by_email(&email).await.unwrap().unwrap();
+        (account.password_hash.unwrap().expose().clone(), account.security_version)
+    };
+    let (before, _) = stored(&bench).await;
+    assert!(before.contains("m=8,t=1,"), "{before}");
+    let dearer = Cost { memory: 16, passes: 2 };
+    bench.kit.hasher =
+        Hasher::with_cost(1, Costs { passwords: dearer, digests: Cost { memory: 8, passes: 1 } }).unwrap();
+    let wrong = flow::local_auth(&bench.kit, ALICE, &text("a wrong password"), &call(NOW)).await;
+    assert!(wrong.is_err());
+    assert_eq!(stored(&bench).await.0, before);
+    bench.enrol(&bench.token(ALICE).await).await;
+    let (after, _) = stored(&bench).await;
+    assert!(after.contains("m=16,t=2,"), "{after}");
+    let again = flow::local_auth(&bench.kit, ALICE, &text(PASSWORD), &call(NOW)).await.unwrap();
+    assert!(matches!(again, SignIn::Challenge(_)), "the password is as it was");
+    assert_eq!(stored(&bench).await.0, after, "once");
+    // What costs less now is left as it is.
+    bench.kit.hasher = Hasher::with_cost(1, Cost { memory: 8, passes: 1 }).unwrap();
+    flow::local_auth(&bench.kit, ALICE, &text(PASSWORD), &call(NOW)).await.unwrap();
+    assert_eq!(stored(&bench).await.0, after);
 }

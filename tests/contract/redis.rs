@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     ephemeral::{LOGIN, NOW, SHELF, entry, hash, newest},
-    servers::{process::Server, redis as servers},
+    servers::{certificates::client_certificate, process::Server, redis as servers},
 };
 
 const WINDOW: SourceWindow = SourceWindow { capacity: 2, span: Duration::from_secs(600) };
@@ -147,6 +147,21 @@ async fn over_tls_a_server_is_taken_by_the_authority_that_is_named_and_by_no_oth
     let (_other, other_authority) = servers::tls();
     let stranger = Redis::new(&configured(&url, other_authority.to_str().unwrap())).unwrap();
     assert!(is_outage(&stranger.ping().await));
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_certificate_is_shown_the_one_that_is_named() {
+    let (server, authority) = servers::tls_with("yes");
+    let url = format!("rediss://127.0.0.1:{}", server.port);
+    let (certificate, key) = client_certificate(&server.home, "countersign", "DNS:countersign.internal", "2");
+    let mut config = configured(&url, authority.to_str().unwrap());
+    assert!(is_outage(&Redis::new(&config).unwrap().ping().await), "without one");
+    config.client = Some((certificate, key));
+    keeps_its_promises(&Redis::new(&config).unwrap(), NOW).await;
+    let (other, other_authority) = servers::tls_with("yes");
+    assert!(other_authority.exists());
+    config.client = Some(client_certificate(&other.home, "countersign", "DNS:countersign.internal", "2"));
+    assert!(is_outage(&Redis::new(&config).unwrap().ping().await), "one of another authority");
 }
 
 #[tokio::test]

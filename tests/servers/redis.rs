@@ -47,6 +47,11 @@ pub fn url(server: &Server) -> String {
 
 /// A server that speaks TLS alone; answers the file with the authority that vouches for it too.
 pub fn tls() -> (Server, PathBuf) {
+    tls_with("no")
+}
+
+/// The same that wants to see a certificate of its authority (`yes`), or wants none (`no`).
+pub fn tls_with(clients: &str) -> (Server, PathBuf) {
     let home = home("redis-tls", None);
     let (authority, certificate, key) = certificates(&home);
     let port = free_port();
@@ -54,7 +59,8 @@ pub fn tls() -> (Server, PathBuf) {
     let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
     let args = ["--port", "0", "--tls-port", &port_text, "--tls-cert-file", &certificate, "--tls-key-file", &key];
     let ca = authority.display().to_string();
-    let server = server(&home, port, &[&args[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]].concat());
+    let server =
+        server(&home, port, &[&args[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", clients]].concat());
     (server, authority)
 }
 

@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use ::redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, TlsCertificates,
-    cluster::ClusterClient,
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
+    TlsCertificates, cluster::ClusterClient,
 };
 use anyhow::{Context, bail, ensure};
 use rustls::{
@@ -50,7 +50,7 @@ impl Address {
             RedisAddress::Cluster(urls) => urls.iter().any(|url| url.expose().starts_with("rediss:")),
             RedisAddress::Sentinel(sentinel) => sentinel.tls,
         };
-        let tls = Tls::read(tls, config.ca_file.as_deref())?;
+        let tls = Tls::read(tls, config)?;
         match &config.address {
             RedisAddress::Embedded => bail!("redis.url is embedded: there is no Redis to be used"),
             RedisAddress::Single(url) => Ok(Self::Single(tls.client(server(url)?)?)),
@@ -87,12 +87,12 @@ impl Sentinels {
 }
 
 impl Tls {
-    fn read(on: bool, ca_file: Option<&Path>) -> anyhow::Result<Self> {
+    fn read(on: bool, config: &config::Redis) -> anyhow::Result<Self> {
         if !on {
             ensure!(
-                ca_file.is_none(),
-                "redis.ca_file is set, but redis.url does not ask for TLS; write rediss:// or rediss+sentinel://, or \
-                 leave redis.ca_file empty"
+                config.ca_file.is_none() && config.client.is_none(),
+                "redis.ca_file or redis.cert_file is set, but redis.url does not ask for TLS; write rediss:// or rediss+sentinel://, \
+                 or leave them empty"
             );
             return Ok(Self::Off);
         }
@@ -100,17 +100,19 @@ impl Tls {
             // Another thread may have been faster, with the same one.
             let _ = aws_lc_rs::default_provider().install_default();
         }
-        let Some(path) = ca_file else {
-            return Ok(Self::On(None));
+        let root_cert = config.ca_file.as_deref().map(|path| certificates("redis.ca_file", path)).transpose()?;
+        let client_tls = match &config.client {
+            None => None,
+            Some((cert, key)) => {
+                let given = file::read_given(key).context("redis.key_file; name a file with a private key (PEM)")?;
+                if let Some(warning) = given.warning {
+                    tracing::warn!("{warning}");
+                }
+                let client_cert = certificates("redis.cert_file", cert)?;
+                Some(ClientTlsConfig { client_cert, client_key: given.text.into_bytes() })
+            }
         };
-        let pem = file::read_public(path).context("redis.ca_file; name a file with certificates (PEM)")?.into_bytes();
-        let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().unwrap_or_default();
-        ensure!(
-            !certificates.is_empty(),
-            "redis.ca_file: {} has no certificate in it; name a file with certificates (PEM)",
-            path.display()
-        );
-        Ok(Self::On(Some(TlsCertificates { client_tls: None, root_cert: Some(pem) })))
+        Ok(Self::On((root_cert.is_some() || client_tls.is_some()).then_some(TlsCertificates { client_tls, root_cert })))
     }
 
     fn client(&self, server: ConnectionInfo) -> anyhow::Result<Client> {
@@ -120,6 +122,16 @@ impl Tls {
         };
         client.map_err(malformed)
     }
+}
+
+/// The content of a file with certificates.
+fn certificates(key: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    let pem =
+        file::read_public(path).with_context(|| format!("{key}; name a file with certificates (PEM)"))?.into_bytes();
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+    let shown = path.display();
+    ensure!(!certificates.is_empty(), "{key}: {shown} has no certificate in it; name a file with certificates (PEM)");
+    Ok(pem)
 }
 
 fn cluster(urls: &[SecretUrl], tls: Tls) -> anyhow::Result<ClusterClient> {

@@ -14,6 +14,8 @@ pub(super) struct Trial {
     pub(super) ladder: Ladder,
     /// Whether it was the one that was hashed.
     pub(super) is_right: bool,
+    /// Another hash of it, where the old one has cost less than a new one.
+    pub(super) renewed: Option<PasswordHash>,
 }
 
 impl Trial {
@@ -29,7 +31,13 @@ impl Trial {
         let tried = async {
             let ladder = again(|| Ladder::pay(kit, email, call)).await?;
             match password.matches(&kit.hasher, hash).await {
-                Ok(is_right) => Ok(Self { ladder, is_right }),
+                Ok(is_right) => {
+                    let renewed = match hash.filter(|_| is_right) {
+                        Some(hash) => password.renewed(&kit.hasher, hash).await,
+                        None => None,
+                    };
+                    Ok(Self { ladder, is_right, renewed })
+                }
                 Err(error) => {
                     again(|| ladder.refund(kit)).await?;
                     Err(error)
