@@ -7,6 +7,8 @@
 mod admins;
 #[path = "fleet/audit.rs"]
 mod audit;
+#[path = "fleet/canary.rs"]
+mod canary;
 #[path = "fleet/cuts.rs"]
 mod cuts;
 #[path = "fleet/kills.rs"]

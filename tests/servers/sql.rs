@@ -124,6 +124,20 @@ impl Sql {
         self.url(&name)
     }
 
+    /// A command that prints all that is in a database.
+    pub fn dump(&self, url: &str) -> Command {
+        if self.is_postgres() {
+            let mut dump = Command::new(program("pg_dump"));
+            dump.arg(format!("--dbname={url}"));
+            return dump;
+        }
+        let name = url.rsplit('/').next().unwrap();
+        let mut dump = Command::new(program("mariadb-dump"));
+        dump.args(["--no-defaults", "--hex-blob", "--host=127.0.0.1", "--user=tests"]);
+        dump.args([format!("--port={}", self.server.port), format!("--password={PASSWORD}"), name.to_owned()]);
+        dump
+    }
+
     /// Makes a copy of a database that nobody is connected to.
     pub fn copy_database(&self, from: &str, to: &str) {
         if self.is_postgres() {
