@@ -76,7 +76,10 @@ impl RootRing {
         ensure!(self.roots.iter().any(|root| root.id == id), "there is no root key {id} in the ring");
         ensure!(self.roots.len() > 1, "{id} is the only root key");
         self.roots.retain(|root| root.id != id);
-        self.inherited.clear();
+        // What an older release kept beside its keys goes with the root key that was made of them, and with no other.
+        if !self.inherited.is_empty() && inherited_root(&self.inherited)?.id == id {
+            self.inherited.clear();
+        }
         Ok(())
     }
 

@@ -6,7 +6,10 @@ use countersign::{
     app::{Schema, open_with_roots, read_ring, write_ring},
     config::{Config, Layers},
     error::Error,
-    flow::keys::{destroy_key, disable_key, enable_key, make_key, must_wrap_nothing, promote_key, reseal, rewrap},
+    flow::keys::{
+        Keeper, destroy_key, disable_key, enable_key, follow_keys, make_key, must_wrap_nothing, promote_key, reseal,
+        rewrap,
+    },
     model::{Email, PhoneNumber, UserId},
     seal::{KeyState, KeyUse, RootRing},
     store::{SealedColumn, Store},
@@ -270,4 +273,35 @@ async fn a_database_of_the_release_before_is_used_with_its_ring_and_rotated_like
     assert_eq!(ring.active_id(KeyUse::Seal).unwrap(), "seal-1");
     assert!(!std::fs::read_to_string(&path).unwrap().contains("seal-1"), "the ring holds roots alone");
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_follow_goes_on_saying_what_it_holds_and_no_key_takes_over() {
+    let bench = Bench::new(&[]).await;
+    let (roots, kit) = (bench.roots, &bench.kit);
+    let new = make_key(&kit.store, &roots, KeyUse::Seal, &call(NOW)).await.unwrap();
+    let keeper = Keeper::new(roots, NOW);
+    let unreadable = |_| Err(anyhow::anyhow!("others may change it"));
+    assert!(follow_keys(kit, &keeper, unreadable, NOW).await.is_err());
+    let live = kit.store.replicas_since(NOW.minus(MINUTE)).await.unwrap();
+    assert_eq!((live.len(), live[0].holds.contains(&new)), (1, false));
+    assert!(told(promote_key(&kit.store, &new, &call(NOW), NOW).await).contains("too early"));
+    // Nor does a ring that opens nothing take the place of the one that does.
+    let other = |_| RootRing::generate(NOW).map(Some);
+    assert!(follow_keys(kit, &keeper, other, NOW).await.is_err());
+    follow_keys(kit, &keeper, |_| Ok(None), NOW).await.unwrap();
+    assert_eq!(told(promote_key(&kit.store, &new, &call(NOW), NOW).await), "OK");
+}
+
+#[tokio::test]
+async fn a_key_that_a_release_before_has_used_is_needed_as_long_as_a_row_needs_it() {
+    let bench = Bench::new(&["alice@example.com"]).await;
+    let store = &bench.kit.store;
+    let old = active(store, KeyUse::Seal).await;
+    let new = make_key(store, &bench.roots, KeyUse::Seal, &call(NOW)).await.unwrap();
+    promote_key(store, &new, &call(NOW), NOW).await.unwrap();
+    // As one that came with a ring of that release: when it was used is not known.
+    bench.execute("UPDATE data_keys SET active_time = NULL, demote_time = NULL WHERE state = 'readable'").await;
+    let refused = told(destroy_key(store, &old, &call(NOW)).await);
+    assert!(refused.contains("1 values of users.password_hash need"), "{refused}");
 }

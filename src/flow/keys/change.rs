@@ -129,14 +129,13 @@ async fn is_needed_by_nobody(store: &Store, key: &WrappedKey, call: &Call) -> Re
         KeyUse::Sign => access::LIFE + SLACK,
         KeyUse::Index | KeyUse::Root => return Err(anyhow!("what was hashed with {id} is found by it alone").into()),
     };
-    // One that was never active has made nothing.
-    let Some(since) = key.active_time.map(|_| key.demote_time.unwrap_or(call.now)) else {
-        return Ok(());
-    };
-    let ready = since.plus(life);
-    ensured(call.now >= ready, || {
-        format!("too early: what was made with {id} a moment ago is good until {}", ready.to_rfc3339())
-    })?;
+    // One that was never active here has made nothing a moment ago; a release before this one may have used it long ago.
+    if key.active_time.is_some() {
+        let ready = key.demote_time.unwrap_or(call.now).plus(life);
+        ensured(call.now >= ready, || {
+            format!("too early: what was made with {id} a moment ago is good until {}", ready.to_rfc3339())
+        })?;
+    }
     match key.key_use {
         KeyUse::Seal => {
             for column in SealedColumn::ALL {

@@ -45,6 +45,27 @@ impl Held {
         keys.iter().any(|key| key.state != KeyState::Destroyed && !is_there(&key.root_id))
     }
 
+    /// Goes by these keys, and by the ring where it was read anew; or goes on with what there is.
+    fn follow(
+        &mut self,
+        kit: &Kit,
+        keys: Vec<WrappedKey>,
+        reread: impl FnOnce() -> anyhow::Result<Option<RootRing>>,
+    ) -> anyhow::Result<()> {
+        let roots = reread()?;
+        let ids = |ring: &RootRing| ring.roots().iter().map(|root| root.id.clone()).collect::<Vec<_>>();
+        let is_other_ring = roots.as_ref().is_some_and(|roots| ids(roots) != ids(&self.roots));
+        if keys != self.keys || is_other_ring {
+            kit.ring.hold(roots.as_ref().unwrap_or(&self.roots), &keys)?;
+            kit.access.follow(SigningKeys::from_ring(&kit.ring)?);
+            self.keys = keys;
+        }
+        if let Some(roots) = roots {
+            self.roots = roots;
+        }
+        Ok(())
+    }
+
     fn ids(&self, kit: &Kit) -> Vec<String> {
         let roots = self.roots.roots().iter().map(|root| root.id.clone());
         roots.chain(kit.ring.keys().iter().map(|key| key.id.clone())).collect()
@@ -61,18 +82,12 @@ pub async fn follow_keys(
 ) -> Result<(), Error> {
     let keys = kit.store.data_keys().await?;
     let lacks_root = keeper.held().lacks_root(&keys);
-    let ids = {
+    let (followed, ids) = {
         let mut held = keeper.held();
-        if let Some(roots) = reread(lacks_root)? {
-            held.roots = roots;
-        }
-        if keys != held.keys {
-            kit.ring.hold(&held.roots, &keys)?;
-            kit.access.follow(SigningKeys::from_ring(&kit.ring)?);
-            held.keys = keys;
-            tracing::info!(keys = ?held.ids(kit), "the keys are held");
-        }
-        held.ids(kit)
+        let followed = held.follow(kit, keys, || reread(lacks_root));
+        (followed, held.ids(kit))
     };
-    kit.store.report_replica(&keeper.name, &ids, machine).await
+    // Whoever cannot follow says so, too: it serves with what it holds, and no key may take over that it has not.
+    kit.store.report_replica(&keeper.name, &ids, machine).await?;
+    Ok(followed?)
 }
