@@ -13,7 +13,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::aws_lc_rs::default_provider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -146,8 +146,13 @@ impl Loaded {
                 builder.with_client_cert_verifier(verifier.build().context("tls.client_ca_file cannot be used")?)
             }
         };
-        let config =
-            builder.with_single_cert(certificates, key).context("tls.cert_file and tls.key_file do not fit")?;
+        let config = builder.with_single_cert(certificates, key);
+        let mut config = config.context("tls.cert_file and tls.key_file do not fit")?;
+        if content.client_ca.is_some() {
+            // A handshake that goes on from an earlier one does not look at the client's certificate again: it may have ended since.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         let acceptor = |protocols: &[&str]| {
             let mut config = config.clone();
             config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();

@@ -124,7 +124,12 @@ impl Server {
         _place: Place,
         mut stopping: watch::Receiver<bool>,
     ) {
-        let Ok(stream) = peer::connect(stream, address, self.tls.as_deref(), Protocol::Http).await else {
+        let connected = tokio::select! {
+            connected = peer::connect(stream, address, self.tls.as_deref(), Protocol::Http) => connected,
+            // Whoever has said nothing yet is not waited for.
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        let Ok(stream) = connected else {
             return;
         };
         let peer = stream.peer();
