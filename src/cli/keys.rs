@@ -181,7 +181,7 @@ impl<'a> Desk<'a> {
         let call = Call { now, ..self.call.clone() };
         keys::promote_key(&self.store, &id, &call, now).await.map_err(Error::into_anyhow)?;
         say(&format!(
-            "{id} is active. A running service seals the values of older keys anew: countersign keys status. Ten \
+            "{id} is active. A running service seals the values of older keys anew: countersign keys status. Eleven \
              minutes from now, when that is done:\n  countersign keys destroy {old}"
         ))
     }
