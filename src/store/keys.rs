@@ -91,13 +91,6 @@ impl Store {
         replica::Entity::delete_by_id(id).exec(&self.writer).await.map_err(outage)?;
         Ok(())
     }
-
-    /// Forgets the processes that have said nothing since a moment.
-    pub async fn forget_replicas_before(&self, time: Timestamp) -> Result<(), Error> {
-        let silent = replica::Entity::delete_many().filter(replica::Column::ReportTime.lt(time.millis()));
-        silent.exec(&self.writer).await.map_err(outage)?;
-        Ok(())
-    }
 }
 
 impl Tx {
