@@ -34,7 +34,7 @@ fn data_keys() -> TableCreateStatement {
         .to_owned()
 }
 
-/// The processes that serve, each with the ids of the keys that it holds.
+/// The processes that serve, each with the ids of the keys that it holds, and of those that it makes new values with.
 fn replicas() -> TableCreateStatement {
     Table::create()
         .table("replicas")
@@ -42,6 +42,7 @@ fn replicas() -> TableCreateStatement {
         .col(ColumnDef::new("id").string_len(40).not_null().primary_key())
         .col(ColumnDef::new("report_time").big_integer().not_null())
         .col(ColumnDef::new("holds").text().not_null())
+        .col(ColumnDef::new("makes_with").text().not_null())
         .to_owned()
 }
 

@@ -3,6 +3,7 @@
 
 mod background;
 mod open;
+mod ring;
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc, thread, time::Duration};
 
@@ -10,7 +11,8 @@ use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use background::{in_time, own_call};
-pub use open::{Schema, open_store, open_with_roots, read_ring, schema_status, write_ring};
+pub use open::{Schema, open_store, open_with_roots, schema_status};
+pub use ring::{RingDesk, read_ring, write_ring};
 
 use crate::wire::http::{Cookie, Gateway, Server};
 use crate::{
@@ -104,7 +106,7 @@ impl App {
         let http = listeners.http.as_ref().map(TcpListener::local_addr).transpose()?;
         let (store, ring, roots) = open_with_roots(config, Schema::AsConfigured, clock.now()).await?;
         let (kit, letters) = kit(config, store, ring, clock.now(), costs.into()).await?;
-        let keeper = background::announce(&kit, roots, config).await.context("cannot say that this replica serves")?;
+        let keeper = background::announce(&kit, roots).await.context("cannot say that this replica serves")?;
         let health = Health::new().await;
         let proxies = Proxies::new(config.trusted_proxies.clone());
         let (stop, stopped) = watch::channel(false);
@@ -126,7 +128,12 @@ impl App {
             servers.spawn(server.serve(listener, until_set(stopped.clone())));
         }
         let quiet = Box::pin(services.quiet());
-        servers.spawn(services.serve(listeners.grpc, listeners.tls.clone(), until_set(stopped)));
+        servers.spawn(services.serve(
+            listeners.grpc,
+            listeners.tls.clone(),
+            config.trusted_proxies.clone(),
+            until_set(stopped),
+        ));
         let (stop_delivery, stopped_delivery) = watch::channel(false);
         let mut delivery = JoinSet::new();
         let telling = background::tell(&kit, &clock, &stopped_delivery);

@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// A moment: milliseconds since 1970-01-01 UTC.
@@ -73,6 +73,12 @@ impl Clock for SystemClock {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(millis(since_epoch))
     }
+}
+
+/// The machine's steady time, which nobody sets: for what is between processes, and for nothing that a caller is told.
+#[allow(clippy::disallowed_methods, reason = "this is where the clock is read")]
+pub fn steady_now() -> Instant {
+    Instant::now()
 }
 
 /// A clock that stands still until it is moved: tests make hours pass with it.

@@ -1,9 +1,8 @@
 //! The one error type: either a refusal, which is meant, or a fault, which is not.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// Why a verb did not do what was asked.
-#[derive(Debug)]
 pub enum Error {
     /// Meant: the text is public and the reason is API.
     Refused(Refusal),
@@ -21,6 +20,16 @@ pub struct Outage;
 #[derive(Debug, thiserror::Error)]
 #[error("others were at the same rows")]
 pub struct Contention;
+
+/// In one line, with what lies beneath: it goes into logs.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "{refusal:?}"),
+            Self::Broken(fault) => write!(f, "{fault:#}"),
+        }
+    }
+}
 
 impl Error {
     /// What a person at the command line is told.

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     path::Path,
 };
 
@@ -42,17 +42,30 @@ pub fn create_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes another content into a file of our own making; it is the old one or the new one, whatever happens meanwhile.
+/// Writes another content into a file with secrets; it is the old one or the new one, whatever happens meanwhile. Whoever could read the
+/// old one can read the new one. One process at a time may do this.
 pub fn replace_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let path = fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))?;
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!("{DRAFT}{}", std::process::id()));
-    let made = write_private(Path::new(&draft), content).and_then(|()| Ok(fs::rename(&draft, path)?));
+    let draft = Path::new(&draft);
+    let replace = || {
+        let before = fs::metadata(&path)?;
+        write_private(draft, content)?;
+        let after = fs::metadata(draft)?;
+        if (before.uid(), before.gid()) != (after.uid(), after.gid()) {
+            chown(draft, Some(before.uid()), Some(before.gid())).context("its owner cannot be kept")?;
+        }
+        fs::set_permissions(draft, before.permissions())?;
+        anyhow::Ok(fs::rename(draft, &path)?)
+    };
+    let made = replace();
     if made.is_err() {
         // What could not take its place is of no use.
-        let _ = fs::remove_file(&draft);
+        let _ = fs::remove_file(draft);
     }
     made.with_context(|| format!("cannot write the file {}", path.display()))?;
-    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+    if let Some(parent) = path.parent() {
         File::open(parent)?.sync_all()?;
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! The Argon2id pool: as many threads as cores that run when nothing else does, each with one block of memory that it uses again and
 //! again, behind two short queues. Hashing can fill its own cores and nothing else.
 
+mod cost;
+
 use std::{
     collections::VecDeque,
     sync::{
@@ -21,8 +23,10 @@ use thread_priority::{
 };
 use tokio::sync::oneshot;
 
+use cost::params;
+pub use cost::{Cost, Costs};
+
 use crate::{
-    config::PasswordCost,
     error::{Error, Refusal},
     secret::{self, Secret},
 };
@@ -30,46 +34,6 @@ use crate::{
 const QUEUE_LENGTH: usize = 64;
 /// Nobody waits longer: below the deadline of a call, so that whoever has paid for a try is still there to take it back.
 const PATIENCE: Duration = Duration::from_secs(4);
-
-/// What a new hash costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
-    /// Memory in KiB.
-    pub memory: u32,
-    /// Passes over it.
-    pub passes: u32,
-}
-
-impl Cost {
-    /// OWASP's first recommendation: 19 MiB, two passes.
-    pub const DEFAULT: Self = Self { memory: 19 * 1024, passes: 2 };
-    const LANES: u32 = 1;
-
-    fn params(self) -> anyhow::Result<Params> {
-        params(self.memory, self.passes, Self::LANES)
-    }
-}
-
-/// What new hashes cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Costs {
-    /// Of passwords: each hash says what it has cost.
-    pub passwords: Cost,
-    /// Of codes, whose hashes do not say it: it never changes.
-    pub digests: Cost,
-}
-
-impl From<PasswordCost> for Costs {
-    fn from(PasswordCost { memory, passes }: PasswordCost) -> Self {
-        Self { passwords: Cost { memory, passes }, digests: Cost::DEFAULT }
-    }
-}
-
-impl From<Cost> for Costs {
-    fn from(cost: Cost) -> Self {
-        Self { passwords: cost, digests: cost }
-    }
-}
 
 /// Which queue a job waits in. The first is served before the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,7 +231,7 @@ fn work(shared: &Shared, costs: Costs) {
     while let Some(mut job) = shared.next() {
         let answer = match &mut job.task {
             Task::Hash { password } => hash(costs.passwords, password, &mut memory).map(Answer::Hashed),
-            Task::Verify { password, phc } => verify(password, phc, &mut memory).map(Answer::Verified),
+            Task::Verify { password, phc } => verify(password, phc, costs.passwords, &mut memory).map(Answer::Verified),
             Task::Digests { texts, salt, done } => match digest_next(costs.digests, texts, salt, done, &mut memory) {
                 Ok(()) if done.len() < texts.len() => {
                     shared.put_back(job);
@@ -319,18 +283,26 @@ fn hash(cost: Cost, password: &Secret<String>, memory: &mut Vec<Block>) -> anyho
     Ok(Secret::new(phc_string(cost, &salt, &output)?))
 }
 
-fn verify(password: &Secret<String>, phc: &Secret<String>, memory: &mut Vec<Block>) -> anyhow::Result<bool> {
+/// A wrong password takes as long whatever its hash has cost: else an account that was not hashed anew yet could be told from a name
+/// that does not exist.
+fn verify(
+    password: &Secret<String>,
+    phc: &Secret<String>,
+    cost: Cost,
+    memory: &mut Vec<Block>,
+) -> anyhow::Result<bool> {
     let stored = PasswordHash::new(phc.expose()).map_err(|fault| anyhow!("a stored hash is malformed: {fault}"))?;
     anyhow::ensure!(stored.algorithm == argon2::ARGON2ID_IDENT, "a stored hash is not Argon2id");
     let number = |name| stored.params.get_decimal(name).with_context(|| format!("a stored hash lacks {name}"));
-    let params = params(number("m")?, number("t")?, number("p")?)?;
+    let had = Cost { memory: number("m")?, passes: number("t")? };
+    let params = params(had.memory, had.passes, number("p")?)?;
     let (salt, expected) = stored.salt.zip(stored.hash).context("a stored hash lacks its salt or output")?;
     let output = argon2id(params, password, &salt, memory)?;
-    Ok(secret::same(&output, expected.as_bytes()))
-}
-
-fn params(memory: u32, passes: u32, lanes: u32) -> anyhow::Result<Params> {
-    Params::new(memory, passes, lanes, Some(32)).map_err(|fault| anyhow!("bad Argon2 parameters: {fault}"))
+    let is_right = secret::same(&output, expected.as_bytes());
+    if let Some(rest) = cost.beyond(had).filter(|_| !is_right) {
+        argon2id(rest.params()?, password, &salt, memory)?;
+    }
+    Ok(is_right)
 }
 
 fn argon2id(
@@ -365,4 +337,29 @@ fn phc_string(cost: Cost, salt: &Salt, output: &[u8; 32]) -> anyhow::Result<Stri
         hash: Some(Output::new(output).map_err(|fault| anyhow!("{fault}"))?),
     };
     Ok(hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_password_costs_the_same_whatever_its_hash_has_cost() -> anyhow::Result<()> {
+        let cost = |memory, passes| Cost { memory, passes };
+        let (now, work) = (cost(64, 3), |cost: Cost| cost.memory * cost.passes);
+        for before in [cost(64, 1), cost(16, 3), cost(32, 2), cost(8, 1)] {
+            let rest = now.beyond(before).map_or(0, work);
+            assert!(work(now).abs_diff(work(before) + rest) < 8, "{before:?}");
+            let password = Secret::new("right".to_owned());
+            let hashed = hash(before, &password, &mut Vec::new())?;
+            let (mut right, mut wrong) = (Vec::new(), Vec::new());
+            assert!(verify(&password, &hashed, now, &mut right)?);
+            assert!(!verify(&Secret::new("wrong".to_owned()), &hashed, now, &mut wrong)?);
+            let rest_memory = now.beyond(before).map_or(0, |rest| rest.memory);
+            let blocks = [before.memory, before.memory.max(rest_memory)].map(|kib| kib as usize);
+            assert_eq!([right.len(), wrong.len()], blocks, "the rest was hashed, too");
+        }
+        assert_eq!([now.beyond(now), now.beyond(cost(128, 3))], [None, None]);
+        Ok(())
+    }
 }

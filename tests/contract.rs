@@ -21,6 +21,8 @@ mod guard;
 mod hashing;
 #[path = "contract/home.rs"]
 mod home;
+#[path = "contract/key_faults.rs"]
+mod key_faults;
 #[path = "contract/keys.rs"]
 mod keys;
 #[path = "contract/kit.rs"]
@@ -36,6 +38,8 @@ mod peek;
 mod read_only;
 #[path = "contract/redis.rs"]
 mod redis;
+#[path = "contract/roots.rs"]
+mod roots;
 #[path = "contract/round_trips.rs"]
 mod round_trips;
 #[path = "contract/schema.rs"]

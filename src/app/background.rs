@@ -8,7 +8,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::read_ring;
+use super::ring::reread_ring;
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Keys, RingSource},
@@ -27,6 +27,8 @@ const SEAL_INTERVAL: Duration = Duration::from_millis(500);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// Every replica holds a new key within 5 s.
 const KEYS_INTERVAL: Duration = Duration::from_secs(2);
+/// With a command that prints the ring, a round may take longer.
+const KEYS_ROUND: Duration = Duration::from_secs(14);
 /// A command that prints the ring is run no more often.
 const RING_PAUSE: Duration = Duration::from_secs(30);
 const RESEAL_PAUSE: Duration = Duration::from_millis(20);
@@ -104,25 +106,12 @@ async fn seal_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, sealer: Arc<flow::au
     }
 }
 
-/// Says that this replica serves, and holds the keys. First that it lives and holds none, then which: no key takes over between the
-/// two that it has not seen.
-pub(super) async fn announce(kit: &Kit, roots: RootRing, config: &Config) -> anyhow::Result<Arc<flow::keys::Keeper>> {
+/// Says that this replica serves, and which keys it holds.
+pub(super) async fn announce(kit: &Kit, roots: RootRing) -> anyhow::Result<Arc<flow::keys::Keeper>> {
     let machine = SystemClock.now();
     let keeper = Arc::new(flow::keys::Keeper::new(roots, machine));
-    let announced = async {
-        kit.store.report_replica(keeper.name(), &[], machine).await?;
-        flow::keys::follow_keys(kit, &keeper, |_| read_again(config), machine).await
-    };
-    announced.await.map_err(Error::into_anyhow)?;
+    flow::keys::announce(kit, &keeper, machine).await.map_err(Error::into_anyhow)?;
     Ok(keeper)
-}
-
-/// The ring, where it is a file, which may have changed.
-fn read_again(config: &Config) -> anyhow::Result<Option<RootRing>> {
-    match &config.keys.source {
-        RingSource::File { .. } => read_ring(&config.keys),
-        RingSource::Text(_) | RingSource::Command(_) => Ok(None),
-    }
 }
 
 /// Goes by the keys of the database, and by the ring where it is a file that can change; and records values that do not open.
@@ -134,15 +123,19 @@ async fn follow_keys(kit: Arc<Kit>, clock: Arc<dyn Clock>, keeper: Arc<flow::key
         interval.tick().await;
         let machine = SystemClock.now();
         let may_ask = asked.is_none_or(|asked| machine.since(asked) > RING_PAUSE);
-        let reread = |lacks_root: bool| match &source.source {
-            RingSource::File { .. } => read_ring(&source),
-            RingSource::Command(_) if lacks_root && may_ask => {
-                asked = Some(machine);
-                read_ring(&source)
-            }
-            RingSource::Text(_) | RingSource::Command(_) => Ok(None),
+        let may_change = |lacks_root: bool| match &source.source {
+            RingSource::File { .. } => true,
+            RingSource::Command(_) => lacks_root && may_ask,
+            RingSource::Text(_) => false,
         };
-        if let Err(fault) = in_time(ROUND, flow::keys::follow_keys(&kit, &keeper, reread, machine)).await {
+        let reread = async |lacks_root: bool| {
+            if !may_change(lacks_root) {
+                return Ok(None);
+            }
+            asked = Some(machine);
+            Ok(reread_ring(&source).await?.map(|(ring, _)| ring))
+        };
+        if let Err(fault) = in_time(KEYS_ROUND, flow::keys::follow_keys(&kit, &keeper, reread, machine)).await {
             tracing::warn!(?fault, "the keys cannot be followed; those that are held stay");
         }
         let call = own_call(clock.as_ref());
@@ -191,7 +184,7 @@ async fn sign_forever(kit: Arc<Kit>, sealer: Arc<flow::audit::Sealer>) {
 /// Seals anew what is sealed by an old key, without haste.
 async fn reseal_forever(kit: Arc<Kit>) {
     loop {
-        let pause = match in_time(ROUND, flow::keys::reseal(&kit)).await {
+        let pause = match in_time(ROUND, flow::keys::reseal(&kit, SystemClock.now())).await {
             Ok(true) => RESEAL_PAUSE,
             Ok(false) => KEYS_INTERVAL,
             Err(fault) => {

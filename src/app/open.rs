@@ -1,22 +1,17 @@
 //! Opens the database together with the key ring that fits it. Checks first, writes afterwards: whatever is wrong, nothing has
 //! been written when it is told.
 
-use std::{
-    fs,
-    io::ErrorKind,
-    process::{Command, Stdio},
-    sync::Arc,
-};
+use std::{fs, io::ErrorKind, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 
+use super::ring::{read_ring, write_ring};
 use crate::{
-    clock::Timestamp,
-    config::{Config, Keys, RingSource},
+    clock::{Timestamp, steady_now},
+    config::Config,
     error::Error,
     file,
-    seal::{KeyCheck, KeyRing, KeyState, KeyUse, RootRing, WrappedKey},
-    secret::Secret,
+    seal::{DataKey, KeyCheck, KeyRing, KeyState, KeyUse, RootRing, WrappedKey},
     store::{self, Home, Look, SchemaStatus, Store},
 };
 
@@ -27,6 +22,8 @@ pub enum Schema {
     Migrate,
     /// As `database.auto_migrate` says.
     AsConfigured,
+    /// Nothing: it must be up to date.
+    UpToDate,
 }
 
 /// Opens the database with its keys, and makes ring and keys where none are there.
@@ -41,7 +38,7 @@ pub async fn open_with_roots(
     schema: Schema,
     now: Timestamp,
 ) -> anyhow::Result<(Store, Arc<KeyRing>, RootRing)> {
-    let existing = read_ring(&config.keys)?;
+    let existing = read_ring(&config.keys).await?;
     check(config, schema, existing.as_ref()).await?;
     let roots = match existing {
         Some(roots) => roots,
@@ -53,15 +50,16 @@ pub async fn open_with_roots(
     };
     // From here on one process at a time; what was found may have changed until this one's turn.
     let held = store::Schema::take(&config.database.address).await?;
+    let begin = steady_now();
     let known = held.look().key_checks().await?;
-    fits(config, &roots, &known)?;
-    open_keys(config, &roots, &held.look().data_keys().await?)?;
+    fits(config, &roots, &known, &held.look().data_keys().await?)?;
     held.migrate().await?;
     let home = Home::open(&config.database.address, config.database.max_connections).await?;
     let ring = Arc::new(KeyRing::default());
     let store = Store::new(home, Arc::clone(&ring));
     let keys = keep_keys(&store, &roots, &known, now).await.context("cannot keep the keys in the database")?;
     ring.hold(&roots, &keys)?;
+    ring.fence().open_from(begin);
     held.release().await?;
     Ok((store, ring, roots))
 }
@@ -74,13 +72,15 @@ async fn check(config: &Config, schema: Schema, ring: Option<&RootRing>) -> anyh
         None => (Vec::new(), Vec::new()),
     };
     match ring {
-        Some(ring) => {
-            fits(config, ring, &known)?;
-            open_keys(config, ring, &keys)?;
-        }
+        Some(ring) => fits(config, ring, &known, &keys)?,
         None => may_be_made(config, look.is_some())?,
     }
-    if schema == Schema::AsConfigured && !config.database.auto_migrate {
+    let must_be_up_to_date = match schema {
+        Schema::Migrate => false,
+        Schema::AsConfigured => !config.database.auto_migrate,
+        Schema::UpToDate => true,
+    };
+    if must_be_up_to_date {
         is_up_to_date(look.as_ref()).await?;
     }
     if let Some(look) = look {
@@ -99,65 +99,24 @@ pub async fn schema_status(config: &Config) -> anyhow::Result<Option<SchemaStatu
     Ok(Some(status))
 }
 
-/// Reads the key ring; None = its file is not there.
-pub fn read_ring(keys: &Keys) -> anyhow::Result<Option<RootRing>> {
-    match &keys.source {
-        RingSource::Text(text) => RootRing::parse(text.expose()).context("keys.ring_text is not a key ring").map(Some),
-        RingSource::Command(command) => {
-            let text = Secret::new(printed_by(command)?);
-            RootRing::parse(text.expose()).context("what keys.ring_command prints is not a key ring").map(Some)
-        }
-        RingSource::File { path, .. } if !path.exists() => Ok(None),
-        RingSource::File { path, given } => {
-            if !given {
-                file::check_private(path)?;
-            }
-            RootRing::read(path).map(Some)
-        }
+/// Refuses a ring that the database was not used with, or that a key of the database does not open with.
+fn fits(config: &Config, ring: &RootRing, known: &[KeyCheck], keys: &[WrappedKey]) -> anyhow::Result<()> {
+    let source = &config.keys.source;
+    let remedy = "remedy: put back the ring that the database was used with";
+    if let Err(problems) = ring.verify(known) {
+        bail!("the key ring {source} does not fit the database: {}; {remedy}", problems.join("; "));
     }
-}
-
-/// What a command prints. It is run without a shell, so that nothing in it is taken for another command.
-fn printed_by(command: &str) -> anyhow::Result<String> {
-    let mut words = command.split_whitespace();
-    let program = words.next().context("keys.ring_command is empty")?;
-    let output = Command::new(program).args(words).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let output = output.with_context(|| format!("keys.ring_command: {program} cannot be run"))?;
-    ensure!(output.status.success(), "keys.ring_command has failed ({})", output.status);
-    String::from_utf8(output.stdout).map_err(|_| anyhow::anyhow!("keys.ring_command prints what is no text"))
-}
-
-/// Writes a new key ring; refuses to write over one.
-pub fn write_ring(keys: &Keys, ring: &RootRing) -> anyhow::Result<()> {
-    let path = keys.file()?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        file::make_private_dir(parent)?;
-    }
-    ring.create(path)
-}
-
-fn fits(config: &Config, ring: &RootRing, known: &[KeyCheck]) -> anyhow::Result<()> {
-    let Err(problems) = ring.verify(known) else {
-        return Ok(());
-    };
-    bail!(
-        "the key ring {} does not fit the database: {}; remedy: put back the ring that the database was used with",
-        config.keys.source,
-        problems.join("; ")
-    )
-}
-
-/// Refuses a ring that a key of the database does not open with.
-fn open_keys(config: &Config, ring: &RootRing, keys: &[WrappedKey]) -> anyhow::Result<()> {
     for key in keys.iter().filter(|key| key.state != KeyState::Destroyed) {
-        ring.unwrap(key).with_context(|| {
-            format!(
-                "the key ring {} does not fit the database; remedy: put back the ring that the database was used with",
-                config.keys.source
-            )
-        })?;
+        ring.unwrap(key).with_context(|| format!("the key ring {source} does not fit the database; {remedy}"))?;
     }
-    Ok(())
+    let was_wrapped = known.iter().find(|check| check.key_use == KeyUse::Root.as_str());
+    match was_wrapped {
+        Some(root) if keys.is_empty() => bail!(
+            "the database was used with the root key {}, but the keys that it wraps are gone (table data_keys); remedy: restore them              from a backup",
+            root.id
+        ),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// A ring is made only where nothing is that it could be the wrong one for.
@@ -205,7 +164,7 @@ async fn keep_keys(
             let make = |key_use| roots.make(key_use, KeyState::Active, now);
             keys = match roots.inherited() {
                 [] => KeyUse::DATA.into_iter().map(make).collect::<anyhow::Result<_>>()?,
-                inherited => inherited.iter().map(|key| roots.wrap(key, now)).collect::<anyhow::Result<_>>()?,
+                inherited => inherited.iter().map(|key| take_over(roots, key, now)).collect::<anyhow::Result<_>>()?,
             };
         }
         let checks = roots.checks(&keys);
@@ -226,4 +185,11 @@ async fn keep_keys(
         Ok(keys)
     };
     kept.await.map_err(Error::into_anyhow)
+}
+
+/// A key of an older release's ring, wrapped. Whether that release has used it a moment ago is not known: it is taken for one that was.
+fn take_over(roots: &RootRing, key: &DataKey, now: Timestamp) -> anyhow::Result<WrappedKey> {
+    let wrapped = roots.wrap(key, now)?;
+    let demote_time = (!key.is_active).then_some(now);
+    Ok(WrappedKey { active_time: Some(key.create_time), demote_time, ..wrapped })
 }

@@ -7,11 +7,14 @@ use clap::{Subcommand, ValueEnum};
 
 use super::{say, table};
 use crate::{
-    app::{self, Schema},
+    app::{self, RingDesk, Schema},
     clock::{Clock, SystemClock, Timestamp},
     config::{Config, RingSource},
     error::Error,
-    flow::{Call, keys},
+    flow::{
+        Call,
+        keys::{self, Broken},
+    },
     model::Origin,
     seal::{KeyState, KeyUse, RootRing, WrappedKey},
     secret,
@@ -47,7 +50,14 @@ pub(super) enum Action {
     /// Takes `disable` back
     Enable(Which),
     /// Destroys a key for ever that nothing needs
-    Destroy(Which),
+    Destroy {
+        /// The key
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Though there are values that it has sealed and that do not open with it: they were altered or moved, and are lost then
+        #[arg(long)]
+        give_up_broken: bool,
+    },
     /// Wraps every key with the newest root key of the ring
     Rewrap,
     /// Takes a root key out of the ring that wraps nothing
@@ -77,6 +87,8 @@ struct Desk<'a> {
     config: &'a Config,
     store: Store,
     roots: RootRing,
+    /// For whoever changes the ring.
+    ring: Option<RingDesk>,
     call: Call,
 }
 
@@ -85,16 +97,16 @@ pub(super) async fn run(config: &Config, action: &Action) -> anyhow::Result<()> 
     match action {
         Action::Init { print: true } => say(RootRing::generate(SystemClock.now())?.to_line().expose()),
         Action::Init { print: false } => init(config),
-        Action::List => list(config),
+        Action::List => list(config).await,
         Action::Status
         | Action::Rotate { .. }
         | Action::Promote(_)
         | Action::Disable(_)
         | Action::Enable(_)
-        | Action::Destroy(_)
+        | Action::Destroy { .. }
         | Action::Rewrap
         | Action::DropRoot(_) => {
-            let desk = Desk::open(config).await?;
+            let desk = Desk::open(config, action).await?;
             let store = desk.store.clone();
             let done = Box::pin(desk.run(action)).await;
             store.close().await?;
@@ -113,9 +125,9 @@ fn init(config: &Config) -> anyhow::Result<()> {
     ))
 }
 
-fn list(config: &Config) -> anyhow::Result<()> {
+async fn list(config: &Config) -> anyhow::Result<()> {
     let source = &config.keys.source;
-    let ring = app::read_ring(&config.keys)?;
+    let ring = app::read_ring(&config.keys).await?;
     let ring = ring.with_context(|| format!("there is no key ring {source}; remedy: countersign keys init"))?;
     let mut rows = vec![["ID", "USE", "CHECK VALUE"].map(str::to_owned).to_vec()];
     for root in ring.roots() {
@@ -125,10 +137,22 @@ fn list(config: &Config) -> anyhow::Result<()> {
 }
 
 impl<'a> Desk<'a> {
-    async fn open(config: &'a Config) -> anyhow::Result<Self> {
-        let call = Call { now: SystemClock.now(), origin: Origin::command_line() };
-        let (store, _, roots) = app::open_with_roots(config, Schema::AsConfigured, call.now).await?;
-        Ok(Self { config, store, roots, call })
+    async fn open(config: &'a Config, action: &Action) -> anyhow::Result<Self> {
+        let is_file = matches!(config.keys.source, RingSource::File { .. });
+        let changes_ring = is_file
+            && matches!(action, Action::Rotate { key_use: Rotated::Root } | Action::Rewrap | Action::DropRoot(_));
+        // Before the ring is read: what is written back is what was read, and one key more or less.
+        let ring = changes_ring.then(|| RingDesk::take(&config.keys)).transpose()?;
+        let machine = SystemClock.now();
+        let (store, _, roots) = app::open_with_roots(config, Schema::UpToDate, machine).await?;
+        let now = store.clock(machine).await.map_err(Error::into_anyhow)?;
+        let call = Call { now, origin: Origin::command_line() };
+        Ok(Self { config, store, roots, ring, call })
+    }
+
+    /// What all processes take for the time.
+    async fn now(&self) -> anyhow::Result<Timestamp> {
+        self.store.clock(SystemClock.now()).await.map_err(Error::into_anyhow)
     }
 
     async fn run(mut self, action: &Action) -> anyhow::Result<()> {
@@ -143,15 +167,16 @@ impl<'a> Desk<'a> {
                 say(&format!("{id} is active. What older keys have made is read as before."))
             }
             Action::Disable(Which { id }) => {
-                keys::disable_key(store, id, call).await.map_err(Error::into_anyhow)?;
+                keys::disable_key(store, id, call, call.now).await.map_err(Error::into_anyhow)?;
                 say(&format!("{id} is not used any more. countersign keys enable {id} takes that back."))
             }
             Action::Enable(Which { id }) => {
                 keys::enable_key(store, id, call).await.map_err(Error::into_anyhow)?;
                 say(&format!("{id} is readable again."))
             }
-            Action::Destroy(Which { id }) => {
-                keys::destroy_key(store, id, call).await.map_err(Error::into_anyhow)?;
+            Action::Destroy { id, give_up_broken } => {
+                let broken = if *give_up_broken { Broken::GiveUp } else { Broken::Keep };
+                keys::destroy_key(store, id, broken, call, call.now).await.map_err(Error::into_anyhow)?;
                 say(&format!("{id} is gone."))
             }
             Action::Rewrap => {
@@ -173,11 +198,12 @@ impl<'a> Desk<'a> {
         self.wait_until_held(&id).await?;
         if key_use == KeyUse::Sign {
             return say(&format!(
-                "Every live replica holds it, and it is in the JWKS. Those who check tokens by the JWKS have five minutes to read it; then:\n  \
+                "Every live replica holds it, and it is in the JWKS. Those who check tokens by the JWKS have five minutes to read it; a minute \
+                 after that:\n  \
                  countersign keys promote {id}"
             ));
         }
-        let now = SystemClock.now();
+        let now = self.now().await?;
         let call = Call { now, ..self.call.clone() };
         keys::promote_key(&self.store, &id, &call, now).await.map_err(Error::into_anyhow)?;
         say(&format!(
@@ -187,7 +213,7 @@ impl<'a> Desk<'a> {
     }
 
     async fn rotate_root(&mut self) -> anyhow::Result<()> {
-        let RingSource::File { path, .. } = &self.config.keys.source else {
+        let Some(ring) = &self.ring else {
             bail!(
                 "the key ring is not in a file; add what `countersign keys init --print` prints to it (with a space between), restart \
                  every replica, run `countersign keys rewrap`, and take the old key out of it"
@@ -195,10 +221,10 @@ impl<'a> Desk<'a> {
         };
         let old: Vec<_> = self.roots.roots().iter().map(|root| root.id.clone()).collect();
         let id = self.roots.add(SystemClock.now())?;
-        self.roots.replace(path)?;
-        say(&format!("Put the root key {id} into {}.", path.display()))?;
+        ring.save(&self.roots)?;
+        say(&format!("Put the root key {id} into {}.", self.config.keys.source))?;
         self.wait_until_held(&id).await?;
-        let now = SystemClock.now();
+        let now = self.now().await?;
         let count = keys::rewrap(&self.store, &self.roots, &self.call, now).await.map_err(Error::into_anyhow)?;
         say(&format!("{count} keys are wrapped by it."))?;
         for id in old {
@@ -208,20 +234,23 @@ impl<'a> Desk<'a> {
     }
 
     async fn drop_root(&mut self, id: &str) -> anyhow::Result<()> {
-        let path = self.config.keys.file()?;
+        let ring = self
+            .ring
+            .as_ref()
+            .context("keys.ring_text and keys.ring_command are not written: take the key out where they are from")?;
         keys::must_wrap_nothing(&self.store, id).await.map_err(Error::into_anyhow)?;
         self.roots.drop_root(id)?;
-        self.roots.replace(path)?;
+        ring.save(&self.roots)?;
         say(&format!(
             "Took the root key {id} out of {}. Copies of the ring with it alone are of no use any more.",
-            path.display()
+            self.config.keys.source
         ))
     }
 
     async fn wait_until_held(&self, id: &str) -> anyhow::Result<()> {
-        let end = SystemClock.now().plus(PATIENCE);
+        let end = self.now().await?.plus(PATIENCE);
         loop {
-            let now = SystemClock.now();
+            let now = self.now().await?;
             let lacking = keys::lacking(&self.store, id, now).await.map_err(Error::into_anyhow)?;
             if lacking.is_empty() {
                 return Ok(());
@@ -243,7 +272,7 @@ impl<'a> Desk<'a> {
         let mut rows = vec![header.map(str::to_owned).to_vec()];
         let all = status.replicas.len();
         for key in &status.keys {
-            let holders = status.replicas.iter().filter(|replica| replica.holds.contains(&key.id)).count();
+            let holders = status.replicas.iter().filter(|replica| replica.held.holds.contains(&key.id)).count();
             rows.push(row(key, &format!("{holders} of {all}")));
         }
         say(&table(&rows))?;

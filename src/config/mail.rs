@@ -4,10 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use lettre::message::Mailbox;
 
-use super::{
-    Layers,
-    sms::{Sealed, host},
-};
+use super::{Layers, sealed::Sealed, sms::host};
 use crate::file;
 
 /// Mail to users.

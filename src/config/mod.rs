@@ -4,6 +4,7 @@ mod address;
 mod layers;
 mod mail;
 mod read;
+mod sealed;
 mod sms;
 mod tls;
 mod webhook;
@@ -20,7 +21,8 @@ use ipnet::IpNet;
 pub use address::{DatabaseAddress, RedisAddress, SecretUrl, Sentinel};
 pub use layers::{Layers, Problem, Setting};
 pub use mail::{Mail, MailSecurity};
-pub use sms::{HttpGateway, Kannel, Provider, Sealed, Sms, Twilio};
+pub use sealed::Sealed;
+pub use sms::{HttpGateway, Kannel, Provider, Sms, Twilio};
 pub use tls::{Services, Tls};
 pub use webhook::{Topic, Webhook};
 

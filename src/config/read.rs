@@ -24,6 +24,8 @@ impl Config {
     /// The configuration that the layers make, or everything that is wrong with them.
     pub fn read(mut layers: Layers) -> Result<Self, Vec<Problem>> {
         let data_dir = PathBuf::from(layers.filled("data_dir"));
+        let tls = layers.tls();
+        let services = layers.services(tls.as_ref());
         let config = Self {
             grpc: Grpc {
                 listen: layers.parsed("grpc.listen", ([127, 0, 0, 1], 0).into(), |text| {
@@ -36,8 +38,8 @@ impl Config {
                 let listen = layers.parsed("http.listen", None, http_listen);
                 listen.map(|listen| Http { listen, secure_cookies })
             },
-            tls: layers.tls(),
-            services: layers.services(),
+            tls,
+            services,
             database: Database {
                 address: layers.parsed("database.url", DatabaseAddress::Sqlite(PathBuf::new()), |text| {
                     address::database(text, &data_dir)

@@ -1,12 +1,12 @@
 //! What is configured of text messages.
 
-use std::fmt;
-
 use phonenumber::country;
 use url::Url;
 
-use super::{Layers, Setting};
-use crate::secret::Secret;
+use super::{
+    Layers, Setting,
+    sealed::{Sealed, unprintable},
+};
 
 /// Text messages.
 #[derive(Clone, Debug)]
@@ -77,38 +77,7 @@ pub struct Kannel {
     pub from: String,
 }
 
-/// A text that may be a secret.
-pub struct Sealed(Secret<String>);
-
-impl Sealed {
-    /// Takes a text into custody.
-    pub(super) fn new(text: String) -> Self {
-        Self(Secret::new(text))
-    }
-
-    /// The text, to be used on the spot.
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-}
-
-impl Clone for Sealed {
-    fn clone(&self) -> Self {
-        Self(Secret::new(self.expose().to_owned()))
-    }
-}
-
-macro_rules! unprintable {
-    ($($record:ident),+) => {
-        $(impl fmt::Debug for $record {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(stringify!($record))
-            }
-        })+
-    };
-}
-
-unprintable!(Sealed, Twilio, HttpGateway, Kannel);
+unprintable!(Twilio, HttpGateway, Kannel);
 
 impl Layers {
     /// Text messages as they are configured.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Layers, sms::Sealed};
+use super::{Layers, sealed::Sealed};
 use crate::secret::Secret;
 
 /// TLS of both listeners.
@@ -59,7 +59,7 @@ impl Layers {
     }
 
     /// Services as they are configured.
-    pub(super) fn services(&mut self) -> Services {
+    pub(super) fn services(&mut self, tls: Option<&Tls>) -> Services {
         let identities: Vec<String> = match self.get("services.identities") {
             Some(setting) => setting
                 .value
@@ -71,6 +71,9 @@ impl Layers {
                 .collect(),
             None => Vec::new(),
         };
+        if !identities.is_empty() && tls.is_none_or(|tls| tls.client_ca_file.is_none()) {
+            self.complain("services.identities", "needs tls.client_ca_file: whose certificates are good?");
+        }
         let text = Secret::new(self.text("services.tokens"));
         let mut tokens = Vec::new();
         for line in text.expose().lines().map(str::trim).filter(|line| !line.is_empty()) {

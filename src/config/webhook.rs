@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use url::{Host, Url};
 
-use super::{Layers, sms::Sealed};
+use super::{Layers, sealed::Sealed};
 use crate::secret::Secret;
 
 /// The webhook.

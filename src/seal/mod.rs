@@ -1,6 +1,7 @@
 //! Keys, and the sealing of what lies in stores with them. Root keys lie outside the database and wrap the data keys, which lie in it.
 
 mod aead;
+mod fence;
 mod keys;
 mod ring;
 mod root;
@@ -9,6 +10,7 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::hmac;
 
+pub use fence::Fence;
 pub use keys::{DataKey, KeyState, KeyUse, WrappedKey};
 pub use ring::{Damage, KeyRing};
 pub use root::{KeyCheck, RootKey, RootRing};

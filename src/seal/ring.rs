@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 
 use super::{
-    Place, aead, hex,
+    Fence, Place, aead, hex,
     keys::{DataKey, KeyState, KeyUse, WrappedKey},
     mac,
     root::RootRing,
@@ -22,6 +22,9 @@ const DAMAGES: usize = 1000;
 #[derive(Default)]
 pub struct KeyRing {
     keys: RwLock<Arc<Vec<DataKey>>>,
+    /// Ids of keys that are there and must not be used.
+    withheld: RwLock<BTreeSet<String>>,
+    fence: Arc<Fence>,
     damages: Mutex<BTreeSet<Damage>>,
 }
 
@@ -51,13 +54,20 @@ impl KeyRing {
     /// Holds these keys from now on, less those that must not be used; or goes on with what it has when one does not open.
     pub fn hold(&self, roots: &RootRing, keys: &[WrappedKey]) -> anyhow::Result<()> {
         let is_used = |key: &&WrappedKey| matches!(key.state, KeyState::Active | KeyState::Readable);
+        let withheld = keys.iter().filter(|key| !is_used(key)).map(|key| key.id.clone()).collect();
         let keys = keys.iter().filter(is_used).map(|key| roots.unwrap(key)).collect::<anyhow::Result<Vec<_>>>()?;
         for key_use in KeyUse::DATA {
             let has_active = keys.iter().any(|key| key.key_use == key_use && key.is_active);
             anyhow::ensure!(has_active, "there is no active {} key in the database", key_use.as_str());
         }
+        *self.withheld.write().unwrap_or_else(PoisonError::into_inner) = withheld;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         Ok(())
+    }
+
+    /// What keeps this process from making anything with its keys when nobody has heard of it for a while.
+    pub fn fence(&self) -> &Arc<Fence> {
+        &self.fence
     }
 
     /// The keys that are held.
@@ -72,19 +82,25 @@ impl KeyRing {
 
     /// Seals a value for a place, with the active sealing key.
     pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> anyhow::Result<Vec<u8>> {
+        self.fence.pass()?;
         let keys = self.keys();
         let key = active(&keys, KeyUse::Seal)?;
         aead::seal(&key.id, key.secret.expose(), place, plain)
     }
 
-    /// Opens a value that was sealed for this place. One that does not open is remembered: somebody must be told.
+    /// Opens a value that was sealed for this place. One that does not open is remembered: somebody must be told. Where its key is
+    /// withheld, its operator knows.
     pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> anyhow::Result<Secret<Vec<u8>>> {
         let keys = self.keys();
         let find = |id: &[u8]| {
             let key = keys.iter().find(|key| key.key_use == KeyUse::Seal && key.id.as_bytes() == id)?;
             Some((key.id.as_str(), &key.secret))
         };
-        aead::open(find, place, sealed).inspect_err(|_| self.remember(place))
+        aead::open(find, place, sealed).inspect_err(|_| {
+            if !self.is_withheld(sealed) {
+                self.remember(place);
+            }
+        })
     }
 
     /// A keyed hash: finds a name again without keeping it.
@@ -93,11 +109,23 @@ impl KeyRing {
         Ok(mac(active(&keys, KeyUse::Index)?.secret.expose(), &[domain.as_bytes(), name]))
     }
 
+    fn is_withheld(&self, sealed: &[u8]) -> bool {
+        let withheld = self.withheld.read().unwrap_or_else(PoisonError::into_inner);
+        withheld.iter().any(|id| sealed.starts_with(&aead::head(id)))
+    }
+
     fn remember(&self, place: Place<'_>) {
+        let Place { table, column, user, row } = place;
+        self.put_back([Damage { table, column, user: user.to_vec(), row: hex(row) }]);
+    }
+
+    /// Remembers values that do not open.
+    pub fn put_back(&self, again: impl IntoIterator<Item = Damage>) {
         let mut damages = self.damages.lock().unwrap_or_else(PoisonError::into_inner);
-        if damages.len() < DAMAGES {
-            let Place { table, column, user, row } = place;
-            damages.insert(Damage { table, column, user: user.to_vec(), row: hex(row) });
+        for damage in again {
+            if damages.len() < DAMAGES {
+                damages.insert(damage);
+            }
         }
     }
 

@@ -83,14 +83,12 @@ impl RootRing {
         Ok(())
     }
 
-    /// Reads a ring file.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
+    /// Reads a ring file; and a warning when others may read it, too.
+    pub fn read(path: &Path) -> anyhow::Result<(Self, Option<String>)> {
         let given = file::read_given(path)?;
-        if let Some(warning) = given.warning {
-            tracing::warn!("{warning}");
-        }
         let text = Secret::new(given.text);
-        Self::parse(text.expose()).with_context(|| format!("{} is not a key ring", path.display()))
+        let ring = Self::parse(text.expose()).with_context(|| format!("{} is not a key ring", path.display()))?;
+        Ok((ring, given.warning))
     }
 
     /// Writes a new ring file, for its owner alone.
@@ -112,7 +110,11 @@ impl RootRing {
             None => return Err(anyhow!("it is empty")),
         };
         for (at, root) in ring.roots.iter().enumerate() {
-            ensure!((1..=64).contains(&root.id.len()), "the id of a key has 1 to 64 characters");
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            ensure!(
+                (1..=64).contains(&root.id.len()) && root.id.bytes().all(is_plain),
+                "the id of a key has 1 to 64 letters, digits, hyphens, underscores or dots"
+            );
             ensure!(ring.roots[..at].iter().all(|other| other.id != root.id), "key {} is there twice", root.id);
         }
         ensure!(!ring.roots.is_empty(), "it has no key with use = \"root\"");

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use sea_orm::{
-    ActiveValue::{NotSet, Set},
+    ActiveValue::Set,
     ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
@@ -26,8 +26,17 @@ pub struct Replica {
     pub id: String,
     /// When it has said so.
     pub report_time: Timestamp,
-    /// Ids of root keys and data keys.
+    /// Its keys.
+    pub held: Held,
+}
+
+/// The keys of a process, by their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Root keys and data keys.
     pub holds: Vec<String>,
+    /// Those that it makes new values with.
+    pub makes_with: Vec<String>,
 }
 
 impl Look {
@@ -64,6 +73,12 @@ impl Store {
         Ok(rows.into_iter().map(wrapped).collect::<anyhow::Result<_>>()?)
     }
 
+    /// Whether the database is known by the ring of a release before root keys: one of those may run beside this one.
+    pub async fn knows_ring_of_release_before(&self) -> Result<bool, Error> {
+        let others = key_check::Entity::find().filter(key_check::Column::KeyUse.ne(KeyUse::Root.as_str()));
+        Ok(others.one(&self.reader).await.map_err(outage)?.is_some())
+    }
+
     /// The processes that have said since a moment which keys they hold.
     pub async fn replicas_since(&self, time: Timestamp) -> Result<Vec<Replica>, Error> {
         let live = replica::Entity::find().filter(replica::Column::ReportTime.gt(time.millis()));
@@ -72,17 +87,25 @@ impl Store {
     }
 
     /// Says which keys a process holds.
-    pub async fn report_replica(&self, id: &str, holds: &[String], now: Timestamp) -> Result<(), Error> {
+    pub async fn report_replica(&self, id: &str, held: &Held, now: Timestamp) -> Result<(), Error> {
         let row = replica::ActiveModel {
             id: Set(id.to_owned()),
             report_time: Set(now.millis()),
-            holds: Set(holds.join(" ")),
+            holds: Set(held.holds.join(" ")),
+            makes_with: Set(held.makes_with.join(" ")),
         };
         let anew = OnConflict::column(replica::Column::Id)
-            .update_columns([replica::Column::ReportTime, replica::Column::Holds])
+            .update_columns([replica::Column::ReportTime, replica::Column::Holds, replica::Column::MakesWith])
             .to_owned();
         let insert = replica::Entity::insert(row).on_conflict(anew);
         insert.exec_without_returning(&self.writer).await.map_err(outage)?;
+        Ok(())
+    }
+
+    /// Forgets the processes that have said nothing since a moment.
+    pub async fn forget_silent_replicas(&self, time: Timestamp) -> Result<(), Error> {
+        let silent = replica::Entity::delete_many().filter(replica::Column::ReportTime.lt(time.millis()));
+        silent.exec(&self.writer).await.map_err(outage)?;
         Ok(())
     }
 
@@ -129,7 +152,7 @@ impl Tx {
             root_id: Set(key.root_id.clone()),
             create_time: Set(key.create_time.millis()),
             active_time: Set(key.active_time.map(Timestamp::millis)),
-            demote_time: NotSet,
+            demote_time: Set(key.demote_time.map(Timestamp::millis)),
         };
         data_key::Entity::insert(row).exec_without_returning(&self.inner).await.map_err(outage)?;
         Ok(())
@@ -184,10 +207,11 @@ impl Tx {
 }
 
 fn known(row: replica::Model) -> Replica {
+    let ids = |text: &str| text.split_whitespace().map(str::to_owned).collect();
     Replica {
-        id: row.id,
         report_time: Timestamp::from_millis(row.report_time),
-        holds: row.holds.split_whitespace().map(str::to_owned).collect(),
+        held: Held { holds: ids(&row.holds), makes_with: ids(&row.makes_with) },
+        id: row.id,
     }
 }
 

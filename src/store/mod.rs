@@ -47,7 +47,7 @@ pub use create_requests::CreateRequest;
 pub use deliveries::NewDelivery;
 pub use directory::AccountFilter;
 pub use failures::Rung;
-pub use keys::Replica;
+pub use keys::{Held, Replica};
 pub use reseals::{Reseal, SealedColumn};
 pub use sessions::Rotation;
 pub use sms_prefixes::{Collapse, SmsPrefix};
@@ -121,6 +121,11 @@ impl Store {
         let millis =
             row.context("the database takes no writes").context(Outage)?.try_get_by_index(0).map_err(outage)?;
         Ok(Some(Timestamp::from_millis(millis)))
+    }
+
+    /// The time that all processes go by: the database's, or the machine's where it has none of its own.
+    pub async fn clock(&self, machine: Timestamp) -> Result<Timestamp, Error> {
+        Ok(self.ping().await?.unwrap_or(machine))
     }
 
     /// Closes the connections.

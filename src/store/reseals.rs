@@ -3,19 +3,19 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, IntoSimpleExpr, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, EntityTrait, IntoSimpleExpr, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
 use super::{
-    Store, Tx,
-    entity::{delivery, factor, reseal, session, user},
+    Store,
+    entity::{data_key, delivery, factor, reseal, session, user},
     outage,
 };
 use crate::{
     error::Error,
-    seal::{Place, sealed_by},
+    seal::{KeyState, Place, sealed_by},
     swap::Swap,
 };
 
@@ -93,12 +93,7 @@ macro_rules! with_column {
 impl Store {
     /// How many values of a column are sealed by a key.
     pub async fn count_sealed_by(&self, column: SealedColumn, key_id: &str) -> Result<u64, Error> {
-        // What begins so lies between this and the next one, byte by byte, on every database.
-        let first = sealed_by(key_id);
-        let mut after = first.clone();
-        if let Some(last) = after.last_mut() {
-            *last += 1;
-        }
+        let (first, after) = range(key_id);
         macro_rules! count {
             ($entity:ident, $id:expr, $user:expr, $value:expr,) => {
                 $entity::Entity::find().filter($value.gte(first)).filter($value.lt(after)).count(&self.reader).await
@@ -133,9 +128,32 @@ impl Store {
         }
         with_column!(column, rows!(after, count)).map_err(outage)
     }
-}
 
-impl Tx {
+    /// How many values of a column are sealed by a key that is held and do not open; of up to so many that are looked at.
+    pub async fn count_broken(&self, column: SealedColumn, key_id: &str, most: u64) -> Result<u64, Error> {
+        let (first, after) = range(key_id);
+        macro_rules! rows {
+            ($entity:ident, $id:expr, $user:expr, $value:expr,) => {
+                $entity::Entity::find()
+                    .filter($value.gte(first))
+                    .filter($value.lt(after))
+                    .limit(most)
+                    .select_only()
+                    .expr($id.into_simple_expr())
+                    .expr($user.into_simple_expr())
+                    .expr($value.into_simple_expr())
+                    .into_tuple::<Row>()
+                    .all(&self.reader)
+                    .await
+            };
+        }
+        let rows: Vec<Row> = with_column!(column, rows!()).map_err(outage)?;
+        let is_broken = |(id, user, sealed): &&Row| {
+            sealed.as_ref().is_some_and(|sealed| self.ring.open(column.place(id, user), sealed).is_err())
+        };
+        Ok(rows.iter().filter(is_broken).count() as u64)
+    }
+
     /// Begins to seal a column anew with a key, or says how far that is; Stale when it is not where it was.
     pub async fn save_reseal(
         &self,
@@ -152,11 +170,8 @@ impl Tx {
                 done: Set(after.is_done),
             };
             let as_it_is = OnConflict::column(reseal::Column::Name).update_column(reseal::Column::Name).to_owned();
-            reseal::Entity::insert(row)
-                .on_conflict(as_it_is)
-                .exec_without_returning(&self.inner)
-                .await
-                .map_err(outage)?;
+            let insert = reseal::Entity::insert(row).on_conflict(as_it_is);
+            insert.exec_without_returning(&self.writer).await.map_err(outage)?;
             return Ok(Swap::Done);
         };
         let done = reseal::Entity::update_many()
@@ -168,14 +183,28 @@ impl Tx {
             .filter(reseal::Column::KeyId.eq(before.key_id.as_str()))
             .filter(reseal::Column::LastId.eq(before.last))
             .filter(reseal::Column::RoundCount.eq(before.count))
-            .exec(&self.inner)
+            .exec(&self.writer)
             .await
             .map_err(outage)?;
         Ok(Swap::from_rows(done.rows_affected))
     }
 
-    /// Seals a value anew, unless it has changed. One that does not open stays as it is, and is told of elsewhere.
-    pub async fn seal_anew(&self, column: SealedColumn, row: &Row) -> Result<Swap, Error> {
+    /// Lets every column be gone through once more.
+    pub async fn reopen_reseals(&self) -> Result<(), Error> {
+        reseal::Entity::update_many()
+            .col_expr(reseal::Column::LastId, Expr::val(Uuid::nil()))
+            .col_expr(reseal::Column::RoundCount, Expr::val(0_i64))
+            .col_expr(reseal::Column::Done, Expr::val(false))
+            .filter(reseal::Column::Done.eq(true))
+            .exec(&self.writer)
+            .await
+            .map_err(outage)?;
+        Ok(())
+    }
+
+    /// Seals a value anew with a key, unless it has changed, or the key is not the active one. One that does not open stays as it is,
+    /// and is told of elsewhere.
+    pub async fn seal_anew(&self, column: SealedColumn, row: &Row, key_id: &str) -> Result<Swap, Error> {
         let (id, user, Some(sealed)) = row else {
             return Ok(Swap::Stale);
         };
@@ -184,17 +213,36 @@ impl Tx {
             return Ok(Swap::Stale);
         };
         let anew = self.ring.seal(place, plain.expose())?;
+        if !anew.starts_with(&sealed_by(key_id)) {
+            return Ok(Swap::Stale);
+        }
+        let is_active = data_key::Entity::find()
+            .select_only()
+            .column(data_key::Column::Id)
+            .filter(data_key::Column::Id.eq(key_id))
+            .filter(data_key::Column::State.eq(KeyState::Active.as_str()));
         macro_rules! save {
             ($entity:ident, $id:expr, $user:expr, $value:expr, $row:expr, $before:expr, $after:expr) => {
                 $entity::Entity::update_many()
                     .col_expr($value, Expr::val($after))
                     .filter($id.eq($row))
                     .filter($value.eq($before))
-                    .exec(&self.inner)
+                    .filter(Expr::exists(is_active.into_query()))
+                    .exec(&self.writer)
                     .await
             };
         }
         let done = with_column!(column, save!(*id, sealed.clone(), anew)).map_err(outage)?;
         Ok(Swap::from_rows(done.rows_affected))
     }
+}
+
+/// What begins with what a key has sealed lies between this and the next one, byte by byte, on every database.
+fn range(key_id: &str) -> (Vec<u8>, Vec<u8>) {
+    let first = sealed_by(key_id);
+    let mut after = first.clone();
+    if let Some(last) = after.last_mut() {
+        *last += 1;
+    }
+    (first, after)
 }

@@ -56,6 +56,8 @@ struct Content {
     certificates: String,
     key: Secret<String>,
     client_ca: Option<String>,
+    /// Of a key that others may read.
+    warning: Option<String>,
 }
 
 /// A connection of a client.
@@ -69,7 +71,11 @@ pub enum Connection {
 impl ServerTls {
     /// With the files of the configuration.
     pub fn load(files: &config::Tls) -> anyhow::Result<Self> {
-        let loaded = RwLock::new(Arc::new(Loaded::new(files, &Content::read(files)?)?));
+        let content = Content::read(files)?;
+        if let Some(warning) = &content.warning {
+            tracing::warn!("{warning}");
+        }
+        let loaded = RwLock::new(Arc::new(Loaded::new(files, &content)?));
         Ok(Self { files: files.clone(), loaded })
     }
 
@@ -106,10 +112,8 @@ impl Content {
         };
         let key = file::read_given(&files.key_file)
             .with_context(|| format!("tls.key_file = {} cannot be read", files.key_file.display()))?;
-        if let Some(warning) = key.warning {
-            tracing::warn!("{warning}");
-        }
         Ok(Self {
+            warning: key.warning,
             certificates: public("tls.cert_file", &files.cert_file)?,
             key: Secret::new(key.text),
             client_ca: files.client_ca_file.as_ref().map(|path| public("tls.client_ca_file", path)).transpose()?,
@@ -181,7 +185,14 @@ fn names(certificate: &[u8]) -> Vec<String> {
     for extension in certificate.extensions() {
         if let ParsedExtension::SubjectAlternativeName(all) = extension.parsed_extension() {
             for name in &all.general_names {
-                if let GeneralName::DNSName(name) | GeneralName::URI(name) = name {
+                // A host has neither: what an authority gives as the name of a host is never taken for a URI.
+                let is_host = |name: &str| !name.contains([':', '/']);
+                if let GeneralName::URI(name) = name {
+                    names.push((*name).to_owned());
+                }
+                if let GeneralName::DNSName(name) = name
+                    && is_host(name)
+                {
                     names.push((*name).to_owned());
                 }
             }

@@ -82,7 +82,7 @@ impl AccessTokens {
     /// A token for a session.
     pub fn issue(&self, session: &Session, role: Role, now: Timestamp) -> anyhow::Result<String> {
         let keys = self.keys();
-        let key = keys.active()?;
+        let key = keys.signer()?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
         header.kid = Some(key.id.clone());

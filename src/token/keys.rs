@@ -1,12 +1,14 @@
 //! The keys that sign access tokens, and their public halves.
 
+use std::sync::Arc;
+
 use anyhow::{Context, anyhow};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use jsonwebtoken::{DecodingKey, EncodingKey};
 
 use crate::{
     clock::Timestamp,
-    seal::{KeyRing, KeyUse},
+    seal::{Fence, KeyRing, KeyUse},
     secret,
 };
 
@@ -22,6 +24,7 @@ pub struct PublicKey {
 /// The signing keys that a process holds.
 pub struct SigningKeys {
     keys: Vec<SigningKey>,
+    fence: Arc<Fence>,
 }
 
 pub(super) struct SigningKey {
@@ -56,7 +59,7 @@ impl SigningKeys {
                 })
             })
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { keys })
+        Ok(Self { keys, fence: Arc::clone(ring.fence()) })
     }
 
     /// The public halves, newest first.
@@ -68,7 +71,7 @@ impl SigningKeys {
 
     /// Signs with the active key; answers its id, too.
     pub fn sign(&self, message: &[u8]) -> anyhow::Result<(String, Vec<u8>)> {
-        let key = self.active()?;
+        let key = self.signer()?;
         Ok((key.id.clone(), key.pair.sign(message).as_ref().to_vec()))
     }
 
@@ -86,7 +89,13 @@ impl SigningKeys {
         Ok(&self.active()?.id)
     }
 
-    pub(super) fn active(&self) -> anyhow::Result<&SigningKey> {
+    /// The key that signs, while this process may.
+    pub(super) fn signer(&self) -> anyhow::Result<&SigningKey> {
+        self.fence.pass()?;
+        self.active()
+    }
+
+    fn active(&self) -> anyhow::Result<&SigningKey> {
         self.keys.iter().find(|key| key.is_active).context("no active signing key is held")
     }
 

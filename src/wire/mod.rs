@@ -6,6 +6,7 @@ pub mod guard;
 pub mod http;
 pub mod pb;
 pub mod peer;
+mod places;
 pub mod proxies;
 pub mod services;
 pub mod status;

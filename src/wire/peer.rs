@@ -10,20 +10,24 @@ use std::{
 };
 
 use futures_util::{Stream, stream};
+use ipnet::IpNet;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tonic::transport::server::Connected;
 
+use super::places::Places;
 use crate::tls::{Connection, Protocol, ServerTls};
 
 /// A handshake takes no longer.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Handshakes at once; more wait to be taken.
 const HANDSHAKES: usize = 256;
+/// Of these, of one peer that is no proxy of ours: one that never ends its handshakes keeps nobody else out.
+const HANDSHAKES_OF_PEER: usize = 64;
 
 /// The other end of a connection.
 #[derive(Clone, Debug)]
@@ -73,27 +77,30 @@ pub async fn connect(
 }
 
 /// The connections of a listener. One whose handshake fails is its client's affair.
-pub fn incoming(listener: TcpListener, tls: Option<Arc<ServerTls>>) -> impl Stream<Item = io::Result<ServerIo>> {
+pub fn incoming(
+    listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
+    proxies: Vec<IpNet>,
+) -> impl Stream<Item = io::Result<ServerIo>> {
     struct Door {
         listener: TcpListener,
         tls: Option<Arc<ServerTls>>,
+        places: Places,
         handshakes: JoinSet<io::Result<ServerIo>>,
     }
-    let door = Door { listener, tls, handshakes: JoinSet::new() };
+    let places = Places::new(HANDSHAKES, HANDSHAKES_OF_PEER, proxies);
+    let door = Door { listener, tls, places, handshakes: JoinSet::new() };
     Box::pin(stream::unfold(door, async |mut door| {
         loop {
             tokio::select! {
-                accepted = door.listener.accept(), if door.handshakes.len() < HANDSHAKES => match accepted {
-                    Ok((stream, address)) => {
-                        let tls = door.tls.clone();
-                        door.handshakes.spawn(async move { connect(stream, address, tls.as_deref(), Protocol::Grpc).await });
-                    }
-                    Err(fault) => {
-                        // Out of descriptors, or a client that left: the listener itself stands.
-                        tracing::warn!(%fault, "a connection could not be taken");
-                        sleep(Duration::from_millis(50)).await;
-                    }
-                },
+                (stream, address, place) = door.places.accept(&door.listener) => {
+                    let tls = door.tls.clone();
+                    door.handshakes.spawn(async move {
+                        let connected = connect(stream, address, tls.as_deref(), Protocol::Grpc).await;
+                        drop(place);
+                        connected
+                    });
+                }
                 Some(done) = door.handshakes.join_next() => match done {
                     Ok(Ok(io)) => return Some((Ok(io), door)),
                     Ok(Err(fault)) => tracing::debug!(%fault, "a handshake failed"),

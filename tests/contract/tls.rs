@@ -2,7 +2,10 @@
 
 use countersign::store::Look;
 
-use crate::{home::server_config, servers::sql::Sql};
+use crate::{
+    home::server_config,
+    servers::{certificates::client_certificate, sql::Sql},
+};
 
 /// Whether the database can be looked at by a URL with these parameters.
 async fn opens(url: &str, parameters: &str) -> bool {
@@ -33,4 +36,22 @@ async fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
     assert!(!opens(&Sql::shared_postgres().new_database(), "sslmode=require").await);
     assert!(opens(&Sql::shared_postgres().new_database(), "sslmode=prefer").await);
     assert!(!opens(&Sql::shared_mariadb().new_database(), "ssl-mode=REQUIRED").await);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_certificate_of_its_client_gets_it_and_lets_nobody_in_without() {
+    let (postgres, ca) = Sql::postgres_with_tls();
+    let (certificate, key) = client_certificate(ca.parent().unwrap(), "client", "DNS:countersign", "2");
+    let url = postgres.certified_database();
+    let verified = format!("sslmode=verify-full&sslrootcert={}", ca.display());
+    let pair = format!("&sslcert={}&sslkey={}", certificate.display(), key.display());
+    assert!(!opens(&url, &verified).await, "nobody without one");
+    assert!(opens(&url, &(verified + &pair)).await);
+    let (mariadb, ca) = Sql::mariadb_with_tls();
+    let (certificate, key) = client_certificate(ca.parent().unwrap(), "client", "DNS:countersign", "2");
+    let url = mariadb.certified_database();
+    let verified = format!("ssl-mode=VERIFY_IDENTITY&ssl-ca={}", ca.display());
+    let pair = format!("&ssl-cert={}&ssl-key={}", certificate.display(), key.display());
+    assert!(!opens(&url, &verified).await, "nobody without one");
+    assert!(opens(&url, &(verified + &pair)).await);
 }

@@ -4,13 +4,15 @@ use std::{fs, process::Stdio};
 
 use base64::{
     Engine,
-    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 
 use crate::{
     replica::{Fleet, PASSWORD, unix_seconds},
     servers::{redis, sql::Sql},
 };
+
+const SERVICE_TOKEN: &str = "svt_0123456789abcdef0123456789abcdef";
 
 /// A secret in the forms that it could lie about in.
 fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
@@ -28,13 +30,34 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+/// Root keys and data keys, and the token of a service.
+async fn keys(fleet: &Fleet) -> Vec<(&'static str, Vec<u8>)> {
+    let ring = fs::read_to_string(fleet.keep_ring()).unwrap();
+    let texts = ring.lines().filter_map(|line| line.strip_prefix("secret = \"")?.strip_suffix('"'));
+    let mut secrets = vec![("the token of a service", SERVICE_TOKEN.into())];
+    for text in texts {
+        secrets.push(("a root key", STANDARD.decode(text).unwrap()));
+        secrets.push(("a root key in base64", text.as_bytes().to_vec()));
+    }
+    let (store, roots) = fleet.open().await;
+    for key in store.data_keys().await.unwrap() {
+        secrets.push(("a data key", roots.unwrap(&key).unwrap().secret.expose().to_vec()));
+    }
+    store.close().await.unwrap();
+    assert_eq!(secrets.len(), 6, "one root key in two forms, and three data keys");
+    secrets
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_lies_in_a_dump_of_redis_or_of_the_database_or_in_a_log_at_trace_level() {
     for sql in Sql::shared() {
         let cache = redis::single();
         let database = sql.new_database();
         let fleet = Fleet::new(&database, &redis::url(&cache));
-        let replica = fleet.replica_with(&["telemetry.log_level=trace".to_owned()]).await;
+        let tokens = cache.home.join("tokens");
+        fs::write(&tokens, format!("orders {SERVICE_TOKEN}\n")).unwrap();
+        let tokens = format!("services.tokens_file={}", tokens.display());
+        let replica = fleet.replica_with(&["telemetry.log_level=trace".to_owned(), tokens]).await;
         let email = "canary@example.com";
         fleet.add_user(email);
         let user = replica.enrol_by(email, unix_seconds()).await;
@@ -61,9 +84,7 @@ async fn no_secret_lies_in_a_dump_of_redis_or_of_the_database_or_in_a_log_at_tra
         ] {
             secrets.push((name, text.into_bytes()));
         }
-        let ring = fs::read_to_string(fleet.keep_ring()).unwrap();
-        let roots = ring.lines().filter_map(|line| line.strip_prefix("secret = \"")?.strip_suffix('"'));
-        secrets.extend(roots.map(|root| ("a root key", root.as_bytes().to_vec())));
+        secrets.extend(keys(&fleet).await);
 
         redis::cli(&cache, &["CONFIG", "SET", "rdbcompression", "no"]);
         redis::cli(&cache, &["SAVE"]);

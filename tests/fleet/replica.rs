@@ -8,9 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use countersign::wire::pb::{
-    self, admin_service_client::AdminServiceClient, session_service_client::SessionServiceClient,
-    two_fa_service_client::TwoFaServiceClient,
+use countersign::{
+    app::{Schema, open_with_roots},
+    clock::Timestamp,
+    config::{Config, Layers},
+    model::{Account, Email, PhoneNumber, Role, UserId},
+    seal::RootRing,
+    store::Store,
+    swap::Swap,
+    wire::pb::{
+        self, admin_service_client::AdminServiceClient, session_service_client::SessionServiceClient,
+        two_fa_service_client::TwoFaServiceClient,
+    },
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement, TransactionTrait};
 use tokio::task::JoinSet;
@@ -114,6 +123,38 @@ impl Fleet {
     /// Puts a copy in the place of the key ring.
     pub fn put_ring_back(&self, kept: &Path) {
         fs::copy(kept, self.binary.ring_file()).unwrap();
+    }
+
+    /// The database with its keys, as a process of this fleet opens it.
+    pub async fn open(&self) -> (Store, RootRing) {
+        let config = Config::read(Layers::load(None, &self.binary.sets)).unwrap();
+        let now = Timestamp::from_seconds(unix_seconds().cast_signed());
+        let (store, _, roots) = open_with_roots(&config, Schema::UpToDate, now).await.unwrap();
+        (store, roots)
+    }
+
+    /// Adds accounts that have a number and a second address each, and no password.
+    pub async fn add_accounts(&self, count: usize) {
+        let (store, _) = self.open().await;
+        let tx = store.begin().await.unwrap();
+        let now = Timestamp::from_seconds(unix_seconds().cast_signed());
+        for n in 0..count {
+            let account = Account {
+                id: UserId::new(now),
+                email: Email::parse(&format!("sealed{n}@example.com")).unwrap(),
+                role: Role::User,
+                blocked: false,
+                security_version: 1,
+                password_hash: None,
+                phone: PhoneNumber::from_e164("+306912345678"),
+                notice_email: Email::parse("second@example.com").ok(),
+                create_time: now,
+                role_time: now,
+            };
+            assert_eq!(tx.insert_account(&account).await.unwrap(), Swap::Done);
+        }
+        tx.commit().await.unwrap();
+        store.close().await.unwrap();
     }
 
     /// Runs a statement behind the replicas' backs.

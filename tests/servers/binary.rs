@@ -10,7 +10,8 @@ use super::process::{Server, free_port, home};
 /// How its commands are run.
 pub struct Binary {
     pub home: PathBuf,
-    sets: Vec<String>,
+    /// What it is configured with.
+    pub sets: Vec<String>,
 }
 
 impl Binary {

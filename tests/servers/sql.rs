@@ -44,8 +44,9 @@ impl Sql {
         for file in [&certificate, &key] {
             give(file, POSTGRES);
         }
-        let files = [format!("ssl_cert_file={}", certificate.display()), format!("ssl_key_file={}", key.display())];
-        (Self::postgres_with(&["ssl=on", &files[0], &files[1]]), ca)
+        let files = [("ssl_cert_file", &certificate), ("ssl_key_file", &key), ("ssl_ca_file", &ca)];
+        let files = files.map(|(name, file)| format!("{name}={}", file.display()));
+        (Self::postgres_with(&["ssl=on", &files[0], &files[1], &files[2]]), ca)
     }
 
     fn postgres_with(settings: &[&str]) -> Self {
@@ -83,8 +84,8 @@ impl Sql {
     /// One that speaks TLS; answers the certificate of its authority too.
     pub fn mariadb_with_tls() -> (Self, PathBuf) {
         let (ca, certificate, key) = certificates(&home("mariadb-tls", None));
-        let options = [format!("--ssl-cert={}", certificate.display()), format!("--ssl-key={}", key.display())];
-        (Self::mariadb_with(&options), ca)
+        let files = [("cert", &certificate), ("key", &key), ("ca", &ca)];
+        (Self::mariadb_with(&files.map(|(name, file)| format!("--ssl-{name}={}", file.display()))), ca)
     }
 
     fn mariadb_with(options: &[String]) -> Self {
@@ -152,6 +153,24 @@ impl Sql {
             );
         }
         self.run(&statements);
+    }
+
+    /// Adds a user who is let in with a certificate of the server's authority alone; answers the URL of a new database for it.
+    pub fn certified_database(&self) -> String {
+        let url = self.new_database();
+        if self.is_postgres() {
+            self.run(&format!("CREATE ROLE certified SUPERUSER LOGIN PASSWORD '{PASSWORD}'"));
+            let rules = self.server.home.join("data/pg_hba.conf");
+            let others = std::fs::read_to_string(&rules).unwrap();
+            let first = "hostssl all certified all password clientcert=verify-ca\nhost all certified all reject\n";
+            std::fs::write(&rules, [first, &others].concat()).unwrap();
+            self.run("SELECT pg_reload_conf()");
+        } else {
+            self.run(&format!(
+                "CREATE USER certified@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE X509; GRANT ALL ON *.* TO certified@'%'"
+            ));
+        }
+        url.replace(&format!("{}:{PASSWORD}@", self.user), &format!("certified:{PASSWORD}@"))
     }
 
     /// Lets the server take no more writes, as one that is a replica.

@@ -160,6 +160,8 @@ fn a_service_is_known_by_its_certificate_or_its_token_and_others_are_refused() {
     }
     let told = ask(&client_certificate(home, "shop", "URI:spiffe://example.org/ns/shop/sa/other", "2"));
     assert!(told.contains("PermissionDenied"), "another name: {told}");
+    let told = ask(&client_certificate(home, "host", &format!("DNS:{ORDERS}"), "2"));
+    assert!(told.contains("Unauthenticated") && !told.contains(good), "a host that is called as a URI is: {told}");
     let told = ask(&client_certificate(home, "late", &format!("URI:{ORDERS}"), "-1"));
     assert!(!told.contains(good) && !told.contains("PermissionDenied"), "expired: {told}");
     let other = Place::new();
@@ -211,6 +213,38 @@ fn where_a_client_certificate_is_demanded_nobody_gets_in_without_one() {
 }
 
 #[test]
+fn a_client_with_a_certificate_shakes_hands_anew_each_time() {
+    for (with_clients, resumes) in [(false, true), (true, false)] {
+        let place = Place::new();
+        let ca = place.path("ca.pem").display().to_string();
+        let more = if with_clients { vec![format!("tls.client_ca_file={ca}")] } else { Vec::new() };
+        let (service, _) = serve(&place, &more);
+        let connect = format!("localhost:{}", service.http.port());
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-connect", &connect, "-CAfile", &ca, "-tls1_2", "-reconnect"]);
+        let shown = text(&ended(command.stdin(std::process::Stdio::null())).stdout);
+        assert!(shown.contains("New, TLSv1.2"), "{shown}");
+        // Where certificates are asked for, one that has ended since is seen.
+        assert_eq!(shown.contains("Reused, TLSv1.2"), resumes, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn one_host_that_ends_no_handshake_keeps_nobody_else_out() {
+    let place = Place::new();
+    let (service, ca) = serve(&place, &[]);
+    let mut silent = Vec::new();
+    for _ in 0..1000 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        silent.push(socket.connect(service.address).await.unwrap());
+    }
+    let told = validate(&service, &ca, &["-max-time", "10"]);
+    assert!(told.contains("TOKEN_STATUS_UNAUTHENTICATED"), "{told}");
+    drop(silent);
+}
+
+#[test]
 fn an_open_address_without_tls_and_halves_of_it_stop_the_start() {
     let place = Place::new();
     let (ca, certificate, key) = certificates(place.home.path());
@@ -225,6 +259,7 @@ fn an_open_address_without_tls_and_halves_of_it_stop_the_start() {
         (vec![ca.as_str()], "needs tls.cert_file and tls.key_file"),
         (vec!["services.required_for_validation=true"], "needs services.identities or services.tokens"),
         (vec!["services.tokens=orders short"], "at least 32 characters"),
+        (vec!["services.identities=spiffe://example.org/orders"], "needs tls.client_ca_file"),
     ] {
         let sets: Vec<_> = sets.into_iter().flat_map(|set| ["--set", set]).collect();
         let output = place.run(&[&["config", "check"], &sets[..]].concat());

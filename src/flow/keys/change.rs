@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 
-use super::status::lacking;
+use super::status::{lacking, making};
 use crate::{
     challenge::ENROLMENT_TOKEN_LIFE,
     clock::Timestamp,
@@ -19,8 +19,10 @@ use crate::{
 
 /// Whoever checks tokens by themselves reads the JWKS anew at least so often.
 const JWKS_LEAD: Duration = Duration::from_secs(5 * 60);
-/// Clocks and calls under way.
+/// Clocks and calls under way, and until every replica has a key.
 const SLACK: Duration = Duration::from_secs(60);
+/// Values that are looked at, to tell those that need a key from those that do not open with it.
+const LOOKED_AT: u64 = 1000;
 
 /// Makes a new key that can be read with; answers its id.
 pub async fn make_key(store: &Store, roots: &RootRing, key_use: KeyUse, call: &Call) -> Result<String, Error> {
@@ -29,6 +31,10 @@ pub async fn make_key(store: &Store, roots: &RootRing, key_use: KeyUse, call: &C
     }
     let key = roots.make(key_use, KeyState::Readable, call.now)?;
     let root = key.root_id.clone();
+    ensured(!store.knows_ring_of_release_before().await?, || {
+        "the database is known by the ring of an older release, and such a release may run beside this one and not see a new key;          first, when none runs any more: countersign keys rotate root"
+            .to_owned()
+    })?;
     again(|| async {
         let tx = store.begin().await?;
         let keys = tx.lock_data_keys().await?;
@@ -55,7 +61,7 @@ pub async fn promote_key(store: &Store, id: &str, call: &Call, machine: Timestam
         ensured(lacking.is_empty(), || {
             format!("too early: {} of the live replicas do not hold {id} yet ({})", lacking.len(), lacking.join(", "))
         })?;
-        let ready = key.create_time.plus(JWKS_LEAD);
+        let ready = key.create_time.plus(JWKS_LEAD + SLACK);
         ensured(key.key_use != KeyUse::Sign || call.now >= ready, || {
             format!(
                 "too early: whoever checks tokens by the JWKS may not know {id} yet; promote it after {}",
@@ -72,9 +78,9 @@ pub async fn promote_key(store: &Store, id: &str, call: &Call, machine: Timestam
 }
 
 /// Lets a key not be used any more; `enable_key` takes that back.
-pub async fn disable_key(store: &Store, id: &str, call: &Call) -> Result<(), Error> {
+pub async fn disable_key(store: &Store, id: &str, call: &Call, machine: Timestamp) -> Result<(), Error> {
     let to = |key: &WrappedKey| ensure_state(key, &[KeyState::Readable], "disabled").map(|()| KeyState::Disabled);
-    take_out(store, id, to, "disabled", call).await
+    take_out(store, id, to, Broken::Keep, call, machine).await
 }
 
 /// Lets a key that was disabled be read with again.
@@ -92,37 +98,66 @@ pub async fn enable_key(store: &Store, id: &str, call: &Call) -> Result<(), Erro
     .await
 }
 
+/// What becomes of values that do not open with the key that has sealed them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The key stays as long as there are any: they may be put back from a backup.
+    Keep,
+    /// They are given up.
+    GiveUp,
+}
+
 /// Destroys a key for ever.
-pub async fn destroy_key(store: &Store, id: &str, call: &Call) -> Result<(), Error> {
+pub async fn destroy_key(
+    store: &Store,
+    id: &str,
+    broken: Broken,
+    call: &Call,
+    machine: Timestamp,
+) -> Result<(), Error> {
     let states = [KeyState::Readable, KeyState::Disabled];
     let to = |key: &WrappedKey| ensure_state(key, &states, "destroyed").map(|()| KeyState::Destroyed);
-    take_out(store, id, to, "destroyed", call).await
+    take_out(store, id, to, broken, call, machine).await
 }
 
 async fn take_out(
     store: &Store,
     id: &str,
     to: impl Fn(&WrappedKey) -> Result<KeyState, Error>,
-    word: &str,
+    broken: Broken,
     call: &Call,
+    machine: Timestamp,
 ) -> Result<(), Error> {
-    again(|| async {
+    let taken = again(|| async {
         let tx = store.begin().await?;
         let key = find(&tx, id).await?;
         let to = to(&key)?;
-        is_needed_by_nobody(store, &key, call).await?;
+        let making = making(store, id, machine).await?;
+        ensured(making.is_empty(), || {
+            format!(
+                "{} live replicas make new values with {id} still ({}); see their logs; one that has died counts for half a minute",
+                making.len(),
+                making.join(", ")
+            )
+        })?;
+        is_needed_by_nobody(store, &key, broken, call).await?;
         if tx.save_data_key_state(id, key.state, to).await? == Swap::Stale {
             return Err(anyhow!("the key {id} was changed by another").into());
         }
-        record(&tx, word, id, call).await?;
+        record(&tx, to.as_str(), id, call).await?;
         tx.commit().await
     })
-    .await
+    .await;
+    if taken.is_err() {
+        // Whatever needs it still is looked for once more, also where everything counted as sealed anew.
+        store.reopen_reseals().await?;
+    }
+    taken
 }
 
 /// Refuses while anything that was made with the key is to be read still. Nothing new is made with it: it is not active, and every
 /// replica knows that within seconds.
-async fn is_needed_by_nobody(store: &Store, key: &WrappedKey, call: &Call) -> Result<(), Error> {
+async fn is_needed_by_nobody(store: &Store, key: &WrappedKey, broken: Broken, call: &Call) -> Result<(), Error> {
     let id = &key.id;
     let life = match key.key_use {
         KeyUse::Seal => ENROLMENT_TOKEN_LIFE + SLACK,
@@ -139,13 +174,7 @@ async fn is_needed_by_nobody(store: &Store, key: &WrappedKey, call: &Call) -> Re
     match key.key_use {
         KeyUse::Seal => {
             for column in SealedColumn::ALL {
-                let count = store.count_sealed_by(column, id).await?;
-                ensured(count == 0, || {
-                    format!(
-                        "{count} values of {} need {id} still; a running service seals them anew (countersign keys status)",
-                        column.name()
-                    )
-                })?;
+                seals_nothing(store, column, key, broken).await?;
             }
         }
         KeyUse::Sign => {
@@ -157,6 +186,26 @@ async fn is_needed_by_nobody(store: &Store, key: &WrappedKey, call: &Call) -> Re
         KeyUse::Index | KeyUse::Root => {}
     }
     Ok(())
+}
+
+/// Refuses while values of a column are sealed by a key.
+async fn seals_nothing(store: &Store, column: SealedColumn, key: &WrappedKey, broken: Broken) -> Result<(), Error> {
+    let (id, name) = (&key.id, column.name());
+    let count = store.count_sealed_by(column, id).await?;
+    let can_be_opened = key.state != KeyState::Disabled;
+    let lost = if can_be_opened && count > 0 { store.count_broken(column, id, LOOKED_AT).await? } else { 0 };
+    let needing = count.saturating_sub(lost);
+    ensured(needing == 0, || {
+        format!(
+            "{needing} values of {name} need {id} still; a running service seals them anew (countersign keys status)"
+        )
+    })?;
+    ensured(lost == 0 || broken == Broken::GiveUp, || {
+        format!(
+            "{lost} values of {name} are sealed by {id} and do not open with it: they were altered or moved (in the audit log: \
+             sys_sealed_value_broken). Put them back from a backup, or give them up: countersign keys destroy {id} --give-up-broken"
+        )
+    })
 }
 
 async fn find(tx: &Tx, id: &str) -> Result<WrappedKey, Error> {

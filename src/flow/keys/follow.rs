@@ -1,23 +1,30 @@
 //! Follows the keys of the database, and says which of them this process holds.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, steady_now},
     error::Error,
     flow::Kit,
     model::RequestId,
     seal::{KeyState, RootRing, WrappedKey},
+    store::Held,
     token::keys::SigningKeys,
 };
+
+/// What is known of a process that has said nothing for so long is forgotten by the next one that starts.
+const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 
 /// What this process holds.
 pub struct Keeper {
     name: String,
-    held: Mutex<Held>,
+    rings: Mutex<Rings>,
 }
 
-struct Held {
+struct Rings {
     roots: RootRing,
     keys: Vec<WrappedKey>,
 }
@@ -25,7 +32,7 @@ struct Held {
 impl Keeper {
     /// A process that holds these root keys.
     pub fn new(roots: RootRing, now: Timestamp) -> Self {
-        Self { name: RequestId::new(now).to_string(), held: Mutex::new(Held { roots, keys: Vec::new() }) }
+        Self { name: RequestId::new(now).to_string(), rings: Mutex::new(Rings { roots, keys: Vec::new() }) }
     }
 
     /// Its name among the replicas.
@@ -33,12 +40,12 @@ impl Keeper {
         &self.name
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rings(&self) -> MutexGuard<'_, Rings> {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl Rings {
     /// Whether there is a key that the root keys at hand do not open.
     fn lacks_root(&self, keys: &[WrappedKey]) -> bool {
         let is_there = |id: &str| self.roots.roots().iter().any(|root| root.id == id);
@@ -46,13 +53,7 @@ impl Held {
     }
 
     /// Goes by these keys, and by the ring where it was read anew; or goes on with what there is.
-    fn follow(
-        &mut self,
-        kit: &Kit,
-        keys: Vec<WrappedKey>,
-        reread: impl FnOnce() -> anyhow::Result<Option<RootRing>>,
-    ) -> anyhow::Result<()> {
-        let roots = reread()?;
+    fn follow(&mut self, kit: &Kit, keys: Vec<WrappedKey>, roots: Option<RootRing>) -> anyhow::Result<()> {
         let ids = |ring: &RootRing| ring.roots().iter().map(|root| root.id.clone()).collect::<Vec<_>>();
         let is_other_ring = roots.as_ref().is_some_and(|roots| ids(roots) != ids(&self.roots));
         if keys != self.keys || is_other_ring {
@@ -66,28 +67,47 @@ impl Held {
         Ok(())
     }
 
-    fn ids(&self, kit: &Kit) -> Vec<String> {
-        let roots = self.roots.roots().iter().map(|root| root.id.clone());
-        roots.chain(kit.ring.keys().iter().map(|key| key.id.clone())).collect()
+    fn held(&self, kit: &Kit) -> Held {
+        let (roots, keys) = (self.roots.roots().iter().map(|root| root.id.clone()), kit.ring.keys());
+        let makes_with = keys.iter().filter(|key| key.is_active).map(|key| key.id.clone()).collect();
+        Held { holds: roots.chain(keys.iter().map(|key| key.id.clone())).collect(), makes_with }
     }
 }
 
+/// Says that this process serves, and goes by the keys. First that it lives and holds none, then which: no key takes over between the
+/// two that it has not seen.
+pub async fn announce(kit: &Kit, keeper: &Keeper, machine: Timestamp) -> Result<(), Error> {
+    let now = kit.store.clock(machine).await?;
+    kit.store.forget_silent_replicas(now.minus(FORGOTTEN)).await?;
+    kit.store.report_replica(&keeper.name, &Held::default(), now).await?;
+    follow_keys(kit, keeper, async |_| Ok(None), machine).await
+}
+
 /// Goes by the keys that the database has now. `reread` reads the ring anew; it is told whether a root key is missing. What cannot be
-/// read or opened leaves everything as it is. The report goes by the machine's time: it is for processes.
-pub async fn follow_keys(
+/// read or opened leaves everything as it is. The report goes by the database's time, or by the machine's where it has none: it is for
+/// processes.
+pub async fn follow_keys<F>(
     kit: &Kit,
     keeper: &Keeper,
-    reread: impl FnOnce(bool) -> anyhow::Result<Option<RootRing>>,
+    reread: impl FnOnce(bool) -> F,
     machine: Timestamp,
-) -> Result<(), Error> {
+) -> Result<(), Error>
+where
+    F: Future<Output = anyhow::Result<Option<RootRing>>>,
+{
+    let begin = steady_now();
     let keys = kit.store.data_keys().await?;
-    let lacks_root = keeper.held().lacks_root(&keys);
-    let (followed, ids) = {
-        let mut held = keeper.held();
-        let followed = held.follow(kit, keys, || reread(lacks_root));
-        (followed, held.ids(kit))
+    let lacks_root = keeper.rings().lacks_root(&keys);
+    let read = reread(lacks_root).await;
+    let (followed, held) = {
+        let mut rings = keeper.rings();
+        let followed = read.and_then(|roots| rings.follow(kit, keys, roots));
+        (followed, rings.held(kit))
     };
-    // Whoever cannot follow says so, too: it serves with what it holds, and no key may take over that it has not.
-    kit.store.report_replica(&keeper.name, &ids, machine).await?;
+    // Whoever cannot follow says so, too: it serves with what it holds, and no key may take over that it has not, nor one go that it
+    // makes anything with.
+    let now = kit.store.clock(machine).await?;
+    kit.store.report_replica(&keeper.name, &held, now).await?;
+    kit.ring.fence().open_from(begin);
     Ok(followed?)
 }

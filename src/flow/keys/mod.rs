@@ -8,8 +8,8 @@ mod reseal;
 mod rewrap;
 mod status;
 
-pub use change::{destroy_key, disable_key, enable_key, make_key, promote_key};
-pub use follow::{Keeper, follow_keys};
+pub use change::{Broken, destroy_key, disable_key, enable_key, make_key, promote_key};
+pub use follow::{Keeper, announce, follow_keys};
 pub use record_damages::{Damages, record_damages};
 pub use reseal::reseal;
 pub use rewrap::{must_wrap_nothing, rewrap};

@@ -52,6 +52,13 @@ pub async fn key_status(store: &Store, machine: Timestamp) -> Result<KeyStatus, 
 /// The live replicas that do not hold a key.
 pub async fn lacking(store: &Store, key_id: &str, machine: Timestamp) -> Result<Vec<String>, Error> {
     let replicas = store.replicas_since(machine.minus(LIVE)).await?;
-    let lacks = |replica: &Replica| !replica.holds.iter().any(|held| held == key_id);
+    let lacks = |replica: &Replica| !replica.held.holds.iter().any(|held| held == key_id);
     Ok(replicas.into_iter().filter(lacks).map(|replica| replica.id).collect())
+}
+
+/// The live replicas that make new values with a key.
+pub async fn making(store: &Store, key_id: &str, machine: Timestamp) -> Result<Vec<String>, Error> {
+    let replicas = store.replicas_since(machine.minus(LIVE)).await?;
+    let makes = |replica: &Replica| replica.held.makes_with.iter().any(|made| made == key_id);
+    Ok(replicas.into_iter().filter(makes).map(|replica| replica.id).collect())
 }

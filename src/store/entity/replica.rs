@@ -9,6 +9,7 @@ pub struct Model {
     pub id: String,
     pub report_time: i64,
     pub holds: String,
+    pub makes_with: String,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

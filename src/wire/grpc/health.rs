@@ -98,6 +98,8 @@ impl Health {
         loop {
             interval.tick().await;
             let (database, ephemeral) = tokio::join!(database_is_well(kit, clock), is_in_time(kit.ephemeral.ping()));
+            // Whoever may make nothing with its keys is of no use.
+            let database = database && kit.ring.fence().pass().is_ok();
             let found = Found { database, ephemeral: ephemeral.is_some() };
             // Those who watch are told of changes alone.
             if told.replace(found) != Some(found) {

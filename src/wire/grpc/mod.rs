@@ -9,6 +9,7 @@ mod twofa;
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use ipnet::IpNet;
 use tokio::{net::TcpListener, sync::watch};
 use tonic::{Request, Status, body::Body, service::Routes, transport::Server};
 use tower::{Layer, util::BoxCloneSyncService};
@@ -96,6 +97,7 @@ impl Services {
         self,
         listener: TcpListener,
         tls: Option<Arc<ServerTls>>,
+        proxies: Vec<IpNet>,
         stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         Server::builder()
@@ -108,7 +110,7 @@ impl Services {
             .max_connection_age(CONNECTION_AGE)
             .layer(self.guard)
             .add_routes(self.routes)
-            .serve_with_incoming_shutdown(peer::incoming(listener, tls), stop)
+            .serve_with_incoming_shutdown(peer::incoming(listener, tls, proxies), stop)
             .await
             .context("the gRPC server failed")
     }

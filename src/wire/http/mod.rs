@@ -8,7 +8,6 @@ mod json;
 mod manual;
 mod openapi;
 mod pages;
-mod places;
 mod problem;
 mod reasons;
 mod request;

@@ -31,10 +31,12 @@ use tokio_io_timeout::TimeoutStream;
 use tonic::body::Body;
 
 use super::{
-    super::peer::{self, Peer},
+    super::{
+        peer::{self, Peer},
+        places::{Place, Places},
+    },
     gateway::Gateway,
     pages::Pages,
-    places::{Place, Places},
 };
 use crate::tls::{Protocol, ServerTls};
 

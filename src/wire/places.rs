@@ -18,7 +18,7 @@ use tokio::{
 type Peers = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 /// The places.
-pub(super) struct Places {
+pub struct Places {
     all: Arc<Semaphore>,
     share: usize,
     proxies: Vec<IpNet>,
@@ -26,7 +26,7 @@ pub(super) struct Places {
 }
 
 /// A place that is taken.
-pub(super) struct Place {
+pub struct Place {
     _of_all: Option<OwnedSemaphorePermit>,
     _of_peer: Option<Share>,
 }
@@ -43,12 +43,12 @@ struct UsedUp;
 
 impl Places {
     /// Places in all, and for a peer that is none of these proxies.
-    pub(super) fn new(all: usize, share: usize, proxies: Vec<IpNet>) -> Self {
+    pub fn new(all: usize, share: usize, proxies: Vec<IpNet>) -> Self {
         Self { all: Arc::new(Semaphore::new(all)), share, proxies, peers: Arc::default() }
     }
 
     /// The next connection that has a place. One beyond its peer's share is closed.
-    pub(super) async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Place) {
+    pub async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Place) {
         // It is never closed.
         let of_all = Arc::clone(&self.all).acquire_owned().await.ok();
         loop {
