@@ -29,7 +29,6 @@ use crate::{
     secret::Secret,
     sms::Sms,
     store::Store,
-    telemetry::Meters,
     tls::ServerTls,
     token::{access::AccessTokens, keys::SigningKeys},
     webhook::Webhook,
@@ -37,6 +36,7 @@ use crate::{
         caller::Rules,
         grpc::{Health, Services},
         guard::Door,
+        probes::Probes,
         proxies::Proxies,
         services::KnownServices,
     },
@@ -45,7 +45,7 @@ use crate::{
 /// Entries that the embedded ephemeral store holds.
 const EPHEMERAL_ENTRIES: usize = 200_000;
 /// Calls under way at a stop have this long. Kubernetes waits longer.
-const DRAIN: Duration = Duration::from_secs(7);
+const DRAIN: Duration = Duration::from_secs(6);
 /// The last words to the database take no longer each.
 const CLOSE: Duration = Duration::from_secs(1);
 
@@ -53,6 +53,7 @@ const CLOSE: Duration = Duration::from_secs(1);
 pub struct Listeners {
     grpc: TcpListener,
     http: Option<TcpListener>,
+    probes: Option<TcpListener>,
     tls: Option<Arc<ServerTls>>,
 }
 
@@ -66,7 +67,15 @@ pub async fn listen(config: &Config) -> anyhow::Result<Listeners> {
         }
         None => None,
     };
-    Ok(Listeners { grpc: bind("grpc.listen", config.grpc.listen, "choose an address that is free").await?, http, tls })
+    let probes = match config.telemetry.listen {
+        Some(address) => {
+            let remedy = "choose an address that is free, or \"off\" for no metrics and no probes of its own";
+            Some(bind("telemetry.listen", address, remedy).await?)
+        }
+        None => None,
+    };
+    let grpc = bind("grpc.listen", config.grpc.listen, "choose an address that is free").await?;
+    Ok(Listeners { grpc, http, probes, tls })
 }
 
 async fn bind(key: &str, address: SocketAddr, remedy: &str) -> anyhow::Result<TcpListener> {
@@ -78,10 +87,12 @@ async fn bind(key: &str, address: SocketAddr, remedy: &str) -> anyhow::Result<Tc
 pub struct App {
     grpc: SocketAddr,
     http: Option<SocketAddr>,
+    probes: Option<SocketAddr>,
     health: Health,
     kit: Arc<Kit>,
     clock: Arc<dyn Clock>,
     stop: watch::Sender<bool>,
+    probing: JoinSet<anyhow::Result<()>>,
     servers: JoinSet<anyhow::Result<()>>,
     quiet: Pin<Box<dyn Future<Output = ()> + Send>>,
     stop_delivery: watch::Sender<bool>,
@@ -104,12 +115,18 @@ impl App {
         let rules = Rules::of_this_release()?;
         let grpc = listeners.grpc.local_addr()?;
         let http = listeners.http.as_ref().map(TcpListener::local_addr).transpose()?;
+        let health = Health::new().await;
+        let mut probing = JoinSet::new();
+        let probes = listeners.probes.as_ref().map(TcpListener::local_addr).transpose()?;
+        if let Some(listener) = listeners.probes {
+            // Before all else, so that a start that takes long can be told from one that hangs.
+            probing.spawn(Probes::new(health.clone()).serve(listener));
+        }
         let (store, ring, roots) = open_with_roots(config, Schema::AsConfigured, clock.now()).await?;
         let (kit, letters) = kit(config, store, ring, clock.now(), costs.into()).await?;
         let keeper = background::announce(&kit, roots).await.context("cannot say that this replica serves")?;
-        let health = Health::new().await;
-        let proxies = Proxies::new(config.trusted_proxies.clone());
         let (stop, stopped) = watch::channel(false);
+        let proxies = Proxies::new(config.trusted_proxies.clone());
         let reflection = config.grpc.reflection;
         let services = Services::new(
             &kit,
@@ -124,8 +141,8 @@ impl App {
         if let (Some(http), Some(listener)) = (&config.http, listeners.http) {
             let cookie = Cookie { is_secure: http.secure_cookies || listeners.tls.is_some() };
             let gateway = Gateway::of_this_release(services.in_process(), cookie, Arc::clone(&clock))?;
-            let server = Server::new(gateway, config.trusted_proxies.clone(), listeners.tls.clone())?;
-            servers.spawn(server.serve(listener, until_set(stopped.clone())));
+            let (tls, proxies) = (listeners.tls.clone(), config.trusted_proxies.clone());
+            servers.spawn(Server::new(gateway)?.serve(listener, tls, proxies, until_set(stopped.clone())));
         }
         let quiet = Box::pin(services.quiet());
         servers.spawn(services.serve(
@@ -142,13 +159,16 @@ impl App {
         let mut background = background::start(&kit, &clock, &sealer, &keeper, listeners.tls.as_ref(), config);
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });
+        health.started().await;
         Ok(Self {
             grpc,
             http,
+            probes,
             health,
             kit,
             clock,
             stop,
+            probing,
             servers,
             quiet,
             stop_delivery,
@@ -170,6 +190,11 @@ impl App {
         self.http
     }
 
+    /// Where metrics and probes are served.
+    pub fn probes_address(&self) -> Option<SocketAddr> {
+        self.probes
+    }
+
     /// Waits until a server fails; without a fault none does.
     pub async fn fault(&mut self) -> anyhow::Error {
         match self.servers.join_next().await {
@@ -179,10 +204,12 @@ impl App {
         }
     }
 
-    /// Stops: tells so by health, takes no new connection, lets calls under way end, and closes the database.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    /// Stops: tells so by health, and goes on for as long as it takes to hear of it; then takes no new connection, lets calls under
+    /// way end, and closes the database.
+    pub async fn stop(mut self, linger: Duration) -> anyhow::Result<()> {
         self.background.shutdown().await;
         self.health.drain().await;
+        tokio::time::sleep(linger).await;
         self.stop.send_replace(true);
         let drained = timeout(DRAIN, async {
             while self.servers.join_next().await.is_some() {}
@@ -212,6 +239,7 @@ impl App {
         if let Err(fault) = in_time(CLOSE, self.kit.store.forget_replica(self.keeper.name())).await {
             tracing::warn!(?fault, "this replica counts as live for half a minute more");
         }
+        self.probing.shutdown().await;
         let Ok(closed) = timeout(CLOSE, self.kit.store.clone().close()).await else {
             tracing::warn!("the database does not answer; its connections are left to it");
             return Ok(());
@@ -246,7 +274,6 @@ async fn kit(
         webhook: config.webhook.as_ref().map(Webhook::new).transpose()?,
         mail: config.mail.as_ref().map(|mail| Mail::new(mail, &config.totp_issuer)).transpose()?,
         outbox,
-        meters: Meters::of_process(),
         settings: watch::Sender::new(settings),
     });
     Ok((kit, letters))

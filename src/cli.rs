@@ -19,7 +19,7 @@ use std::{
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, Layers, Problem};
+use crate::config::{Config, Layers, LevelSource, Problem};
 
 /// Two-factor authentication as a service.
 #[derive(Parser)]
@@ -86,10 +86,11 @@ impl Cli {
     /// Does what the command says.
     pub async fn run(self) -> anyhow::Result<()> {
         let layers = Layers::load(self.config.as_deref(), &self.set);
+        let level = LevelSource { file: self.config, sets: self.set };
         // Each command in a box of its own: futures within futures grow deeper than the compiler follows.
         match self.command {
-            Command::Serve { dev: false } => Box::pin(serve::run(&read(layers)?)).await,
-            Command::Serve { dev: true } => Box::pin(dev::run(layers)).await,
+            Command::Serve { dev: false } => Box::pin(serve::run(&read(layers)?, level)).await,
+            Command::Serve { dev: true } => Box::pin(dev::run(layers, level)).await,
             Command::Migrate { action } => Box::pin(migrate::run(&read(layers)?, action.unwrap_or_default())).await,
             Command::User { action } => Box::pin(user::run(&read(layers)?, action)).await,
             Command::Keys { action } => Box::pin(keys::run(&read(layers)?, &action)).await,

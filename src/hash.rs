@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow};
@@ -27,8 +27,10 @@ use cost::params;
 pub use cost::{Cost, Costs};
 
 use crate::{
+    clock::steady_now,
     error::{Error, Refusal},
     secret::{self, Secret},
+    telemetry::{UnderWay, meters},
 };
 
 const QUEUE_LENGTH: usize = 64;
@@ -42,6 +44,16 @@ pub enum Queue {
     SecondFactor,
     /// Passwords.
     SignIn,
+}
+
+impl Queue {
+    /// The word in metrics.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::SecondFactor => "second_factor",
+            Self::SignIn => "sign_in",
+        }
+    }
 }
 
 /// Hashes passwords and verifies them.
@@ -69,6 +81,8 @@ struct Job {
     queue: Queue,
     task: Task,
     answer: oneshot::Sender<anyhow::Result<Answer>>,
+    since: Instant,
+    _under_way: UnderWay,
 }
 
 enum Task {
@@ -168,12 +182,13 @@ impl Hasher {
             // Whoever has given up waiting does not keep others out.
             line.retain(|job| !job.answer.is_closed());
             if line.len() >= QUEUE_LENGTH {
-                return Err(busy().into());
+                return Err(busy(queue).into());
             }
-            line.push_back(Job { queue, task, answer });
+            let (since, _under_way) = (steady_now(), meters().hash_job(queue.as_str()));
+            line.push_back(Job { queue, task, answer, since, _under_way });
         }
         self.shared.work.notify_one();
-        let answer = tokio::time::timeout(PATIENCE, wait).await.map_err(|_| busy())?;
+        let answer = tokio::time::timeout(PATIENCE, wait).await.map_err(|_| busy(queue))?;
         Ok(answer.context("the hash pool has stopped")??)
     }
 }
@@ -229,22 +244,32 @@ fn work(shared: &Shared, costs: Costs) {
     give_way();
     let mut memory = Vec::new();
     while let Some(mut job) = shared.next() {
-        let answer = match &mut job.task {
-            Task::Hash { password } => hash(costs.passwords, password, &mut memory).map(Answer::Hashed),
-            Task::Verify { password, phc } => verify(password, phc, costs.passwords, &mut memory).map(Answer::Verified),
-            Task::Digests { texts, salt, done } => match digest_next(costs.digests, texts, salt, done, &mut memory) {
-                Ok(()) if done.len() < texts.len() => {
-                    shared.put_back(job);
-                    continue;
-                }
-                Ok(()) => Ok(Answer::Digested(std::mem::take(done))),
-                Err(fault) => Err(fault),
-            },
+        let begun = steady_now();
+        let waited = begun.saturating_duration_since(job.since);
+        let worked = work_on(&mut job.task, costs, &mut memory);
+        meters().hashed(job.queue.as_str(), waited, begun.elapsed());
+        let Some(answer) = worked else {
+            job.since = steady_now();
+            shared.put_back(job);
+            continue;
         };
         shared.jobs_done.fetch_add(1, Ordering::Relaxed);
         // The caller may have gone; then nobody needs the answer.
         let _ = job.answer.send(answer);
     }
+}
+
+/// Works on a job, for one hash; None = there is more to it.
+fn work_on(task: &mut Task, costs: Costs, memory: &mut Vec<Block>) -> Option<anyhow::Result<Answer>> {
+    Some(match task {
+        Task::Hash { password } => hash(costs.passwords, password, memory).map(Answer::Hashed),
+        Task::Verify { password, phc } => verify(password, phc, costs.passwords, memory).map(Answer::Verified),
+        Task::Digests { texts, salt, done } => match digest_next(costs.digests, texts, salt, done, memory) {
+            Ok(()) if done.len() < texts.len() => return None,
+            Ok(()) => Ok(Answer::Digested(std::mem::take(done))),
+            Err(fault) => Err(fault),
+        },
+    })
 }
 
 /// Lets this thread run when nothing else wants its core. The lowest priority alone does not do: Linux lets a thread of any
@@ -269,7 +294,8 @@ fn digest_next(
     Ok(())
 }
 
-fn busy() -> Refusal {
+fn busy(queue: Queue) -> Refusal {
+    meters().hash_refused(queue.as_str());
     Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) }
 }
 

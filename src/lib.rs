@@ -14,7 +14,8 @@
 //! audit  factor  challenge  policy  limit  token          meaning: right or wrong, allowed or not
 //! store  ephemeral  sms  mail  webhook                    state: what lasts, what may be lost; and what goes out
 //! model                                                   plain records that rooms share
-//! telemetry  seal  hash  tls                              tools that use tools
+//! seal  hash  tls                                         tools that use tools
+//! telemetry                                               what is told of it
 //! config                                                  what the operator wants
 //! clock  error  file  secret  swap                        tools
 //! ```
@@ -22,8 +23,9 @@
 //! Bound crates: a crate in this list is named in its room alone.
 //!
 //! ```text
-//! tonic  tonic_health  tonic_reflection  tonic_types      wire
-//! prost  prost_types  prost_reflect  http  tower          wire
+//! tonic  tonic_health  tonic_reflection                   wire
+//! prost  prost_types  prost_reflect  tower                wire
+//! http  tonic_types                                       telemetry  wire
 //! bytes  http_body  http_body_util  hyper  hyper_util     wire
 //! askama  pulldown_cmark  http_path_template              wire
 //! percent_encoding  tokio_io_timeout  tokio_util          wire
@@ -38,7 +40,9 @@
 //! totp_rs  qrcode  png                                    factor
 //! clap  rpassword                                         cli  main
 //! humantime                                               clock
-//! tracing_subscriber  opentelemetry                       telemetry
+//! tracing_subscriber  tracing_opentelemetry               telemetry
+//! opentelemetry  opentelemetry_sdk  opentelemetry_otlp    telemetry
+//! opentelemetry_prometheus  prometheus                    telemetry
 //! toml                                                    config  seal
 //! redis                                                   ephemeral
 //! rustls                                                  ephemeral  tls

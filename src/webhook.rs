@@ -6,12 +6,13 @@ use std::time::Duration;
 use anyhow::Context;
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use reqwest::{Client, header, redirect::Policy};
+use reqwest::{Client, Response, header, redirect::Policy};
 
 use crate::{
     clock::Timestamp,
     config::{self, Topic},
     secret::Secret,
+    telemetry,
 };
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -73,21 +74,34 @@ impl Webhook {
             .header("webhook-timestamp", time)
             .header("webhook-signature", signatures(&self.keys, id, time, body))
             .body(body.to_vec());
-        match request.send().await {
-            Ok(response) if response.status().is_success() => Ok(()),
-            Ok(response) => {
-                let status = response.status().as_u16();
-                Err(Failure { text: format!("it answered {status}"), is_final: status == GONE })
-            }
-            // The fault itself may name the address with what stands in it.
-            Err(fault) => {
-                let text = match fault {
-                    fault if fault.is_timeout() => "it did not answer in time",
-                    fault if fault.is_connect() => "it cannot be reached",
-                    _ => "the connection broke",
-                };
-                Err(Failure { text: text.to_owned(), is_final: false })
-            }
+        telemetry::provider("webhook", async {
+            // The trace that this is a part of: the receiver may go on with it.
+            let request = match telemetry::traceparent() {
+                Some(trace) => request.header("traceparent", trace),
+                None => request,
+            };
+            taken(request.send().await)
+        })
+        .await
+    }
+}
+
+/// What an answer says.
+fn taken(answer: reqwest::Result<Response>) -> Result<(), Failure> {
+    match answer {
+        Ok(response) if response.status().is_success() => Ok(()),
+        Ok(response) => {
+            let status = response.status().as_u16();
+            Err(Failure { text: format!("it answered {status}"), is_final: status == GONE })
+        }
+        // The fault itself may name the address with what stands in it.
+        Err(fault) => {
+            let text = match fault {
+                fault if fault.is_timeout() => "it did not answer in time",
+                fault if fault.is_connect() => "it cannot be reached",
+                _ => "the connection broke",
+            };
+            Err(Failure { text: text.to_owned(), is_final: false })
         }
     }
 }

@@ -6,12 +6,12 @@ use anyhow::{Context, bail};
 
 use super::{
     read, say,
-    serve::{self, StopSignals},
+    serve::{self, StopSignals, Told},
 };
 use crate::{
     app::{self, App, Schema},
     clock::{Clock, SystemClock},
-    config::{Config, Layers},
+    config::{Config, Layers, LevelSource},
     error::Error,
     file,
     flow::{self, Call, NewUser},
@@ -43,7 +43,7 @@ struct Demo {
     admin: Secret<String>,
 }
 
-pub(super) async fn run(mut layers: Layers) -> anyhow::Result<()> {
+pub(super) async fn run(mut layers: Layers, source: LevelSource) -> anyhow::Result<()> {
     let stop = StopSignals::listen()?;
     let configured: Vec<_> = OWN.into_iter().filter(|key| layers.is_set(key)).collect();
     if !configured.is_empty() {
@@ -57,12 +57,12 @@ pub(super) async fn run(mut layers: Layers) -> anyhow::Result<()> {
         layers.set_default("sms.provider", "console");
     }
     let config = read(layers)?;
-    telemetry::start(&config)?;
+    let told = Told { telemetry: telemetry::serve(&config)?, level: config.telemetry.log_level, source };
     let listeners = app::listen(&config).await?;
     let demo = demo_accounts(&config).await?;
     let app = App::start(&config, listeners, Arc::new(SystemClock), config.password).await?;
     say(&banner(app.grpc_address(), app.http_address(), &demo))?;
-    serve::until_stopped(app, stop).await
+    serve::until_stopped(app, stop, told).await
 }
 
 /// The passwords of the demo accounts; makes what is not there yet.

@@ -6,6 +6,7 @@ mod mail;
 mod read;
 mod sealed;
 mod sms;
+mod telemetry;
 mod tls;
 mod webhook;
 
@@ -23,6 +24,7 @@ pub use layers::{Layers, Problem, Setting};
 pub use mail::{Mail, MailSecurity};
 pub use sealed::Sealed;
 pub use sms::{HttpGateway, Kannel, Provider, Sms, Twilio};
+pub use telemetry::{LevelSource, LogFormat, LogLevel, Otlp, Telemetry};
 pub use tls::{Services, Tls};
 pub use webhook::{Topic, Webhook};
 
@@ -192,41 +194,8 @@ pub struct Token {
     pub audience: String,
 }
 
-/// Logs.
-#[derive(Clone, Debug)]
-pub struct Telemetry {
-    /// The least level that is logged.
-    pub log_level: LogLevel,
-    /// For whom.
-    pub log_format: LogFormat,
-}
-
-/// The least level that is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Faults.
-    Error,
-    /// And what may become one.
-    Warn,
-    /// And what an operator wants to know.
-    Info,
-    /// And what a developer wants to know.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-/// For whom logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// For machines: a JSON object a line.
-    Json,
-}
-
 /// The keys whose values are never shown and may come from a file.
-pub const SECRETS: [&str; 12] = [
+pub const SECRETS: [&str; 13] = [
     "database.url",
     "redis.url",
     "keys.ring_text",
@@ -239,4 +208,5 @@ pub const SECRETS: [&str; 12] = [
     "webhook.secret",
     "mail.password",
     "services.tokens",
+    "telemetry.otlp_headers",
 ];

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use toml::Value;
 
 use super::{
-    Bootstrap, Config, Database, DatabaseAddress, Grpc, Http, Keys, Layers, LogFormat, LogLevel, PasswordCost, Problem,
-    Redis, RedisAddress, RingSource, Sealed, Telemetry, Token, address,
+    Bootstrap, Config, Database, DatabaseAddress, Grpc, Http, Keys, Layers, PasswordCost, Problem, Redis, RedisAddress,
+    RingSource, Sealed, Token, address,
 };
 
 /// The languages that people are written to in.
@@ -44,7 +44,7 @@ impl Config {
                 address: layers.parsed("database.url", DatabaseAddress::Sqlite(PathBuf::new()), |text| {
                     address::database(text, &data_dir)
                 }),
-                max_connections: layers.number("database.max_connections", 1, 1000),
+                max_connections: layers.number("database.max_connections", 2, 1000),
                 auto_migrate: layers.flag("database.auto_migrate"),
             },
             redis: Redis {
@@ -69,10 +69,7 @@ impl Config {
             sms: layers.sms(),
             webhook: layers.webhook(),
             mail: layers.mail(),
-            telemetry: Telemetry {
-                log_level: layers.parsed("telemetry.log_level", LogLevel::Info, log_level),
-                log_format: layers.parsed("telemetry.log_format", LogFormat::Pretty, log_format),
-            },
+            telemetry: layers.telemetry(),
             // The last of all: reading the others may have made some.
             warnings: layers.warnings().to_vec(),
             data_dir,
@@ -230,7 +227,7 @@ impl Layers {
     }
 }
 
-fn http_listen(text: &str) -> Result<Option<SocketAddr>, String> {
+pub(super) fn http_listen(text: &str) -> Result<Option<SocketAddr>, String> {
     match text {
         "off" => Ok(None),
         address => address
@@ -258,23 +255,4 @@ fn key_prefix(text: &str) -> Result<String, String> {
 fn totp_issuer(name: &str) -> Result<String, String> {
     let fits = (1..=64).contains(&name.chars().count()) && !name.contains(|c: char| c.is_control() || c == ':');
     if fits { Ok(name.to_owned()) } else { Err("must have 1 to 64 characters, and no colon among them".to_owned()) }
-}
-
-fn log_level(word: &str) -> Result<LogLevel, String> {
-    match word {
-        "error" => Ok(LogLevel::Error),
-        "warn" => Ok(LogLevel::Warn),
-        "info" => Ok(LogLevel::Info),
-        "debug" => Ok(LogLevel::Debug),
-        "trace" => Ok(LogLevel::Trace),
-        _ => Err("must be error, warn, info, debug or trace".to_owned()),
-    }
-}
-
-fn log_format(word: &str) -> Result<LogFormat, String> {
-    match word {
-        "pretty" => Ok(LogFormat::Pretty),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("must be pretty or json".to_owned()),
-    }
 }

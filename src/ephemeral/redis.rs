@@ -32,6 +32,7 @@ struct Scripts {
 
 /// A script and its hash, which is what it is called by once the server knows it.
 struct Step {
+    name: &'static str,
     code: &'static str,
     hash: String,
 }
@@ -138,22 +139,22 @@ impl Ephemeral for Redis {
 impl Scripts {
     fn new() -> Self {
         Self {
-            open: Step::new(include_str!("redis/open.lua")),
-            take: Step::new(include_str!("redis/take.lua")),
-            find: Step::new(include_str!("redis/find.lua")),
-            take_newest: Step::new(include_str!("redis/take_newest.lua")),
-            save_code: Step::new(include_str!("redis/save_code.lua")),
-            give_back: Step::new(include_str!("redis/give_back.lua")),
-            close: Step::new(include_str!("redis/close.lua")),
-            pay: Step::new(include_str!("redis/pay.lua")),
-            settle: Step::new(include_str!("redis/settle.lua")),
+            open: Step::new("open", include_str!("redis/open.lua")),
+            take: Step::new("take", include_str!("redis/take.lua")),
+            find: Step::new("find", include_str!("redis/find.lua")),
+            take_newest: Step::new("take_newest", include_str!("redis/take_newest.lua")),
+            save_code: Step::new("save_code", include_str!("redis/save_code.lua")),
+            give_back: Step::new("give_back", include_str!("redis/give_back.lua")),
+            close: Step::new("close", include_str!("redis/close.lua")),
+            pay: Step::new("pay", include_str!("redis/pay.lua")),
+            settle: Step::new("settle", include_str!("redis/settle.lua")),
         }
     }
 }
 
 impl Step {
-    fn new(code: &'static str) -> Self {
-        Self { code, hash: Script::new(code).get_hash().to_owned() }
+    fn new(name: &'static str, code: &'static str) -> Self {
+        Self { name, code, hash: Script::new(code).get_hash().to_owned() }
     }
 }
 

@@ -17,6 +17,7 @@ pub enum Authenticated {
 }
 
 /// Whose a token is; None when it is not good, or what it is of has ended.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn authenticate(kit: &Kit, token: &str, call: &Call) -> Result<Option<Authenticated>, Error> {
     if Handle::looks_like(HandleKind::EnrolmentToken, token) {
         return Ok(enrollee(kit, token, call).await?.map(Authenticated::Enrollee));

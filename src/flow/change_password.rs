@@ -25,6 +25,7 @@ pub struct ChangePasswordRequest {
 }
 
 /// Changes the password. Every other session of the account ends.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn change_password(
     kit: &Kit,
     principal: &Principal,

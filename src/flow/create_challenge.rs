@@ -7,6 +7,7 @@ use crate::{
 };
 
 /// Opens a step-up challenge; with a method, one that only this method answers. Where that is a phone, a code is sent.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn create_challenge(
     kit: &Kit,
     principal: &Principal,

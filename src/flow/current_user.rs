@@ -7,6 +7,7 @@ use crate::{
 };
 
 /// The account of the caller.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn current_user(kit: &Kit, principal: &Principal) -> Result<Account, Error> {
     Ok(kit.store.find_account(principal.user).await?.ok_or(Refusal::Unauthenticated)?)
 }

@@ -8,6 +8,7 @@ use crate::{
 };
 
 /// Ends a session of the caller's account.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn delete_session(kit: &Kit, principal: &Principal, id: SessionId, call: &Call) -> Result<(), Error> {
     again(|| delete_once(kit, principal, id, call)).await
 }

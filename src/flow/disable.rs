@@ -28,6 +28,7 @@ pub struct DisableRequest {
 }
 
 /// Removes factors; answers whether two-factor authentication is still on.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn disable(kit: &Kit, principal: &Principal, request: &DisableRequest, call: &Call) -> Result<bool, Error> {
     again(|| disable_once(kit, principal, request, call)).await
 }

@@ -63,6 +63,7 @@ impl Shown {
 }
 
 /// Starts an enrolment; the pending one of the same method ends.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn enable(kit: &Kit, caller: &Caller, request: EnableRequest, call: &Call) -> Result<Enabled, Error> {
     if request.label.chars().count() > LABEL_CHARACTERS || request.label.chars().any(char::is_control) {
         let problem = format!("must have at most {LABEL_CHARACTERS} characters and no control characters.");

@@ -9,6 +9,7 @@ use crate::{
 };
 
 /// Ends the session of the caller; with `all`, every session of the account.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn end_session(kit: &Kit, principal: &Principal, all: bool, call: &Call) -> Result<(), Error> {
     again(|| end_once(kit, principal, all, call)).await
 }
@@ -29,6 +30,7 @@ async fn end_once(kit: &Kit, principal: &Principal, all: bool, call: &Call) -> R
 }
 
 /// Ends an enrolment token.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn end_enrolment_token(kit: &Kit, enrollee: &Enrollee, call: &Call) -> Result<(), Error> {
     let tx = kit.store.begin().await?;
     tx.record(&Event::of(EventKind::SessionEnded, enrollee.user, &call.origin), call.now).await?;

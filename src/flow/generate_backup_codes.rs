@@ -17,6 +17,7 @@ use crate::{
 ///
 /// In two transactions, because hashing ten codes takes a while: the first judges the proof and pays for the set, the second puts
 /// the set in its place. What happens between them to the account or the session is looked at again.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn generate_backup_codes(
     kit: &Kit,
     principal: &Principal,

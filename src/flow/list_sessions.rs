@@ -15,6 +15,7 @@ pub struct SessionPage {
 }
 
 /// A page of the caller's sessions.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn list_sessions(
     kit: &Kit,
     principal: &Principal,

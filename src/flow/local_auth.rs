@@ -45,6 +45,7 @@ pub enum SignIn {
 }
 
 /// Signs in. Unknown user and wrong password take the same way and the same time.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn local_auth(kit: &Kit, email: &str, password: &Secret<String>, call: &Call) -> Result<SignIn, Error> {
     let email = Email::parse(email).map_err(|problem| Refusal::field("email", problem))?;
     let password = Password::parse("password", password)?;

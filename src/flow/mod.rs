@@ -80,7 +80,6 @@ use crate::{
     seal::KeyRing,
     sms::Sms,
     store::Store,
-    telemetry::Meters,
     token::access::AccessTokens,
     webhook::Webhook,
 };
@@ -111,8 +110,6 @@ pub struct Kit {
     pub mail: Option<Mail>,
     /// Text messages on their way.
     pub outbox: Outbox,
-    /// What is counted.
-    pub meters: Meters,
     /// The policy, as it was read last.
     pub settings: watch::Sender<Settings>,
 }

@@ -115,7 +115,7 @@ async fn judge(
                 && let Some(sent) = &attempt.sent
             {
                 let number = phone::number(&factor.data)?;
-                Tolls::of(kit, user, &attempt.taken.hash, &number, false)?.answered(kit, &tx, sent.windows).await?;
+                Tolls::of(kit, user, &attempt.taken.hash, &number, false)?.answered(&tx, sent.windows).await?;
             }
             Ok(Proven { tx, account, factors, method })
         }

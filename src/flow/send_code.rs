@@ -6,6 +6,7 @@ mod tolls;
 use std::time::Duration;
 
 use tokio::{sync::oneshot, time::timeout};
+use tracing::Span;
 
 pub use delivery::{Letters, Outbox, deliver};
 
@@ -58,6 +59,7 @@ pub(super) struct Target<'a> {
 }
 
 /// Sends a code for a challenge that a caller names, or for their pending enrolment of a phone.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn send_code(kit: &Kit, caller: &Caller, challenge_id: &str, call: &Call) -> Result<Sent, Error> {
     let attempt = match (challenge_id, caller.user()) {
         ("", None) => return Err(Refusal::ChallengeExpired.into()),
@@ -168,7 +170,16 @@ async fn dispatch(kit: &Kit, target: &Target<'_>, call: &Call) -> Result<(Sent, 
     let next_time = tolls.next(&paid, target.end_time);
     let sent = Sent { masked_number: number.masked(), end_time, next_time };
     let (answer, outcome) = oneshot::channel();
-    if let Err(letter) = kit.outbox.put(Letter { to: number, code, tolls, paid, answer }) {
+    let letter = Letter {
+        to: number,
+        code,
+        tolls,
+        paid,
+        answer,
+        request_id: call.origin.request_id.clone(),
+        span: Span::current(),
+    };
+    if let Err(letter) = kit.outbox.put(letter) {
         tracing::warn!("too many text messages are under way; one was not sent");
         letter.tolls.refund(kit, &letter.paid).await?;
         return Err(Refusal::SmsDeliveryFailed.into());

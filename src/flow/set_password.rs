@@ -43,6 +43,7 @@ pub enum PasswordSet {
 }
 
 /// Sets a password with a token. Every session of the account ends.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn set_password(kit: &Kit, request: &SetPasswordRequest, call: &Call) -> Result<PasswordSet, Error> {
     again(|| set_once(kit, request, call)).await
 }

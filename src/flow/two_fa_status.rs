@@ -34,6 +34,7 @@ pub struct ListedFactor {
 }
 
 /// The status of the caller.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn two_fa_status(kit: &Kit, caller: &Caller) -> Result<TwoFaStatus, Error> {
     let user = caller.user().ok_or(Refusal::Unauthenticated)?;
     let account = kit.store.find_account(user).await?.ok_or(Refusal::Unauthenticated)?;

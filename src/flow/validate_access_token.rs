@@ -16,6 +16,7 @@ pub enum TokenJudgement {
 }
 
 /// Judges a token by signature, claims, session and account.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn validate_access_token(kit: &Kit, token: &str, call: &Call) -> Result<TokenJudgement, Error> {
     Ok(match authenticate(kit, token, call).await? {
         None => without_session(kit, token, call).await?,

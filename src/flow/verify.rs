@@ -48,6 +48,7 @@ pub struct Verified {
 }
 
 /// Answers a challenge.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn verify(kit: &Kit, caller: &Caller, request: &VerifyRequest, call: &Call) -> Result<Verified, Error> {
     again(|| verify_once(kit, caller, request, call)).await
 }

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::{
     config::{self, MailSecurity},
     model::Mailing,
+    telemetry,
     tls::ClientTls,
 };
 use conversation::Way;
@@ -101,11 +102,15 @@ impl Mail {
             .header(ContentType::TEXT_PLAIN)
             .body(text)
             .map_err(|_| Failure::last("the mail cannot be written"))?;
-        // Cut off, it closes its connection: no answer of this mail is ever taken for one of the next.
-        match timeout(self.patience, self.way.send(&self.from.email, &to, &message.formatted())).await {
-            Ok(sent) => sent,
-            Err(_) => Err(Failure::now("the mail server did not answer in time")),
-        }
+        let text = message.formatted();
+        telemetry::provider("mail", async {
+            // Cut off, it closes its connection: no answer of this mail is ever taken for one of the next.
+            match timeout(self.patience, self.way.send(&self.from.email, &to, &text)).await {
+                Ok(sent) => sent,
+                Err(_) => Err(Failure::now("the mail server did not answer in time")),
+            }
+        })
+        .await
     }
 }
 

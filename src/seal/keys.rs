@@ -50,7 +50,8 @@ pub enum KeyState {
 }
 
 impl KeyState {
-    const ALL: [Self; 4] = [Self::Active, Self::Readable, Self::Disabled, Self::Destroyed];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Readable, Self::Disabled, Self::Destroyed];
 
     /// The word in the database and on the command line.
     pub const fn as_str(self) -> &'static str {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use reqwest::{Client, RequestBuilder, redirect::Policy};
 
 use super::Failure;
+use crate::telemetry;
 
 /// Twice this and the answer of the next provider fit into the patience of a message.
 const CONNECT: Duration = Duration::from_millis(600);
@@ -25,6 +26,11 @@ pub(super) fn client() -> anyhow::Result<Client> {
 
 /// Sends a request; fine is what the provider says to be fine.
 pub(super) async fn send(request: RequestBuilder) -> Result<(), Failure> {
+    // The trace that this is a part of, for a gateway that goes on with it.
+    let request = match telemetry::traceparent() {
+        Some(trace) => request.header("traceparent", trace),
+        None => request,
+    };
     match request.send().await {
         Ok(response) if response.status().is_success() => Ok(()),
         Ok(response) => Err(match response.status().as_u16() {

@@ -23,6 +23,7 @@ use crate::{
     config::{self, Provider},
     model::PhoneNumber,
     secret::Secret,
+    telemetry,
 };
 
 pub use number::{Problem, parse};
@@ -163,10 +164,14 @@ impl Sms {
 
 /// Once more where the provider has not seen the message.
 async fn hand_over(sender: &dyn SmsSender, to: &PhoneNumber, text: &Secret<String>) -> Result<(), Failure> {
-    match sender.send(to, text).await {
-        Err(Failure::Unreached) => sender.send(to, text).await,
+    match told(sender, to, text).await {
+        Err(Failure::Unreached) => told(sender, to, text).await,
         answer => answer,
     }
+}
+
+async fn told(sender: &dyn SmsSender, to: &PhoneNumber, text: &Secret<String>) -> Result<(), Failure> {
+    telemetry::provider(sender.name(), sender.send(to, text)).await
 }
 
 fn sender(provider: &Provider) -> anyhow::Result<Box<dyn SmsSender>> {

@@ -1,6 +1,6 @@
 //! The audit log: rows are only ever added, each in the transaction of what it tells and with a keyed hash of what it holds.
 
-use std::sync::atomic::Ordering;
+use std::sync::{PoisonError, atomic::Ordering};
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
@@ -11,7 +11,7 @@ use super::{Store, Tx, entity::audit_event, outage};
 use crate::{
     clock::Timestamp,
     error::Error,
-    model::{AuditEventId, AuditRecord, Event, Seal, SessionId, UserId},
+    model::{AuditEventId, AuditRecord, Event, Method, Seal, SessionId, UserId},
     seal::KeyRing,
 };
 
@@ -176,7 +176,12 @@ impl Tx {
         };
         let rows = audit_event::Entity::insert(row).exec_without_returning(&self.inner).await.map_err(outage)?;
         // A database can be told to let an insert vanish. No record, no answer.
-        if rows == 1 { Ok(()) } else { Err(anyhow::anyhow!("the audit log has not taken a record").into()) }
+        if rows != 1 {
+            return Err(anyhow::anyhow!("the audit log has not taken a record").into());
+        }
+        let method = event.method.map(Method::as_str);
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).push((event.kind.as_str(), method, event.reason));
+        Ok(())
     }
 }
 

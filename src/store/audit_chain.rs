@@ -44,19 +44,20 @@ impl Store {
         points(row.context("the end of the audit chain is not in the database")?)
     }
 
-    /// Whether there are records that are not sealed.
-    pub async fn has_unsealed_audit_records(&self) -> Result<bool, Error> {
+    /// Since when there is a record that is not sealed; None = there is none.
+    pub async fn oldest_unsealed_audit_record(&self) -> Result<Option<Timestamp>, Error> {
         let unsealed = audit_event::Entity::find().filter(audit_event::Column::Position.is_null());
         // A column that can be read whatever else the record holds.
-        let any: Option<Option<i64>> = unsealed
+        let oldest: Option<i64> = unsealed
+            .order_by_asc(audit_event::Column::Id)
             .select_only()
-            .column(audit_event::Column::Position)
+            .column(audit_event::Column::CreateTime)
             .limit(1)
             .into_tuple()
             .one(&self.reader)
             .await
             .map_err(outage)?;
-        Ok(any.is_some())
+        Ok(oldest.map(Timestamp::from_millis))
     }
 }
 

@@ -158,6 +158,16 @@ pub(super) struct Words {
     pub(super) lock_schema: Option<String>,
 }
 
+/// What OpenTelemetry calls a database.
+pub(super) fn name(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Sqlite => "sqlite",
+        DbBackend::Postgres => "postgresql",
+        DbBackend::MySql => "mysql",
+        _ => "other_sql",
+    }
+}
+
 pub(super) fn words(backend: DbBackend) -> anyhow::Result<Words> {
     Ok(match backend {
         DbBackend::Sqlite => Words {

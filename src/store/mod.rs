@@ -24,7 +24,7 @@ mod sweep;
 mod watched;
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU16, AtomicU64, Ordering},
 };
 
@@ -57,6 +57,7 @@ use crate::{
     error::{Contention, Error, Outage},
     seal::KeyRing,
     swap::Swap,
+    telemetry::meters,
 };
 
 /// The database.
@@ -76,7 +77,11 @@ pub struct Tx {
     live: Arc<LiveQuery>,
     ring: Arc<KeyRing>,
     records: AtomicU16,
+    recorded: Mutex<Vec<Recorded>>,
 }
+
+/// What is counted of a record once it is true: event, method and reason.
+type Recorded = (&'static str, Option<&'static str>, Option<&'static str>);
 
 /// The schema's progress.
 pub struct SchemaStatus {
@@ -101,7 +106,8 @@ impl Store {
         };
         let inner = self.writer.begin(options).await.map_err(outage)?;
         let records = AtomicU16::new(0);
-        Ok(Tx { inner, live: Arc::clone(&self.live), ring: Arc::clone(&self.ring), records })
+        let (live, ring) = (Arc::clone(&self.live), Arc::clone(&self.ring));
+        Ok(Tx { inner, live, ring, records, recorded: Mutex::default() })
     }
 
     /// How many statements were run since the start, BEGIN and COMMIT aside.
@@ -140,7 +146,11 @@ impl Store {
 impl Tx {
     /// Makes everything in the transaction true at once.
     pub async fn commit(self) -> Result<(), Error> {
-        self.inner.commit().await.map_err(outage)
+        self.inner.commit().await.map_err(outage)?;
+        for (event, method, reason) in self.recorded.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            meters().event(event, method, reason);
+        }
+        Ok(())
     }
 
     /// Takes everything in the transaction back.
@@ -159,6 +169,15 @@ fn outage(fault: DbErr) -> Error {
         Meaning::Contention => fault.context(Contention),
         Meaning::Fault => fault,
     })
+}
+
+/// What was opened; None = it does not open, and the ring has remembered that. An outage stays one: the value may be as it should be.
+fn undamaged<T>(opened: Result<T, Error>) -> Result<Option<T>, Error> {
+    match opened {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Broken(fault)) if fault.is::<Outage>() => Err(Error::Broken(fault)),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Reads the answer of an insert whose key may be taken. On PostgreSQL a taken key ends the transaction: roll it back.

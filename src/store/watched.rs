@@ -17,6 +17,13 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
+
+use super::dialect;
+use crate::{
+    clock::steady_now,
+    telemetry::{self, StoreKind, meters},
+};
 
 /// A connection is back in the pool, or asked, long before.
 const MEMORY: Duration = Duration::from_secs(10);
@@ -75,20 +82,66 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// A statement that is about to be run: measured and traced, and never with a value.
+struct Step {
+    system: &'static str,
+    operation: &'static str,
+    span: Span,
+}
+
+impl Step {
+    fn of(connection: &impl ConnectionTrait, sql: &str) -> Self {
+        let (system, operation) = (dialect::name(connection.get_database_backend()), operation(sql));
+        Self { system, operation, span: telemetry::statement(system, operation, || summary(operation, sql)) }
+    }
+
+    async fn run<T>(self, doubt: &Doubt, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        let Self { system, operation, span } = self;
+        let begun = steady_now();
+        let answer = doubt.watch(statement.instrument(span.clone())).await;
+        if answer.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        meters().operation(StoreKind::Database(system), operation, answer.is_ok(), begun.elapsed());
+        answer
+    }
+}
+
+/// The verb that a statement begins with.
+fn operation(sql: &str) -> &'static str {
+    let verb = sql.split_whitespace().next().unwrap_or_default();
+    let known = ["SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN", "COMMIT", "ROLLBACK"];
+    known.into_iter().find(|known| verb.eq_ignore_ascii_case(known)).unwrap_or("OTHER")
+}
+
+/// The verb and the table, as far as it stands where it is looked for.
+fn summary(operation: &'static str, sql: &str) -> String {
+    let before = match operation {
+        "SELECT" | "DELETE" => "FROM",
+        "INSERT" => "INTO",
+        "UPDATE" => "UPDATE",
+        _ => return operation.to_owned(),
+    };
+    let mut words = sql.split_whitespace().skip_while(|word| !word.eq_ignore_ascii_case(before)).skip(1);
+    let table = words.next().unwrap_or_default().trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    format!("{operation} {table}").trim_end().to_owned()
+}
+
 impl Watched<DatabaseConnection> {
     pub(super) async fn begin(&self, options: TransactionOptions) -> Result<Watched<DatabaseTransaction>, DbErr> {
-        let inner = self.doubt.watch(self.inner.begin_with_options(options)).await?;
+        let step = Step::of(&self.inner, "BEGIN");
+        let inner = step.run(&self.doubt, self.inner.begin_with_options(options)).await?;
         Ok(Watched { inner, doubt: Arc::clone(&self.doubt) })
     }
 }
 
 impl Watched<DatabaseTransaction> {
     pub(super) async fn commit(self) -> Result<(), DbErr> {
-        self.doubt.watch(self.inner.commit()).await
+        Step::of(&self.inner, "COMMIT").run(&self.doubt, self.inner.commit()).await
     }
 
     pub(super) async fn roll_back(self) -> Result<(), DbErr> {
-        self.doubt.watch(self.inner.rollback()).await
+        Step::of(&self.inner, "ROLLBACK").run(&self.doubt, self.inner.rollback()).await
     }
 }
 
@@ -99,19 +152,19 @@ impl<C: ConnectionTrait> ConnectionTrait for Watched<C> {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.doubt.watch(self.inner.execute_raw(statement)).await
+        Step::of(&self.inner, &statement.sql).run(&self.doubt, self.inner.execute_raw(statement)).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.doubt.watch(self.inner.execute_unprepared(sql)).await
+        Step::of(&self.inner, sql).run(&self.doubt, self.inner.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.doubt.watch(self.inner.query_one_raw(statement)).await
+        Step::of(&self.inner, &statement.sql).run(&self.doubt, self.inner.query_one_raw(statement)).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.doubt.watch(self.inner.query_all_raw(statement)).await
+        Step::of(&self.inner, &statement.sql).run(&self.doubt, self.inner.query_all_raw(statement)).await
     }
 }
 
@@ -126,6 +179,16 @@ mod tests {
         let silent = doubt.watch(std::future::pending::<()>());
         assert!(tokio::time::timeout(Duration::from_millis(1), silent).await.is_err());
         doubt
+    }
+
+    #[test]
+    fn a_statement_is_told_by_its_verb_and_its_table_alone() {
+        let told = |sql: &str| summary(operation(sql), sql);
+        assert_eq!(told("SELECT `users`.`id` FROM `users` WHERE `email` = 'a'"), "SELECT users");
+        assert_eq!(told(r#"INSERT INTO "sessions" ("id") VALUES ($1)"#), "INSERT sessions");
+        assert_eq!(told(r#"UPDATE "factors" SET "spent" = $1"#), "UPDATE factors");
+        assert_eq!(told("DELETE FROM `users`"), "DELETE users");
+        assert_eq!([told("SELECT 1"), told("PRAGMA x"), told("")], ["SELECT", "OTHER", "OTHER"]);
     }
 
     #[tokio::test]

@@ -20,7 +20,9 @@ use tokio_util::task::TaskTracker;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service, ServiceExt};
 
-use super::{caller::Rules, header_bytes, peer::Peer, proxies::Proxies, services::KnownServices, status};
+use super::{
+    caller::Rules, header_bytes, measure::Measure, peer::Peer, proxies::Proxies, services::KnownServices, status,
+};
 use crate::{
     clock::{Clock, Timestamp},
     error::Refusal,
@@ -32,6 +34,8 @@ use crate::{
 const METADATA_BYTES: usize = 8 * 1024;
 /// Calls that are worked on at once; more are turned away at once. Health and reflection are outside it.
 const CALLS_AT_ONCE: usize = 1024;
+/// Of these, calls that anybody may make who shows nothing: a flood of sign-ins leaves the rest to those who have begun.
+const OPEN_CALLS_AT_ONCE: usize = 512;
 /// A call takes no longer, whatever the caller allows.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// A call gives up a moment before its caller does, so that the answer arrives.
@@ -64,6 +68,7 @@ struct Watch {
     proxies: Proxies,
     services: KnownServices,
     calls: Semaphore,
+    open_calls: Semaphore,
     tasks: TaskTracker,
 }
 
@@ -78,8 +83,8 @@ impl Guard {
     /// A door with these rules.
     pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, door: Door) -> Self {
         let Door { rules, proxies, services } = door;
-        let calls = Semaphore::new(CALLS_AT_ONCE);
-        Self(Arc::new(Watch { kit, clock, rules, proxies, services, calls, tasks: TaskTracker::new() }))
+        let (calls, open_calls) = (Semaphore::new(CALLS_AT_ONCE), Semaphore::new(OPEN_CALLS_AT_ONCE));
+        Self(Arc::new(Watch { kit, clock, rules, proxies, services, calls, open_calls, tasks: TaskTracker::new() }))
     }
 }
 
@@ -118,13 +123,15 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let Self { watch, inner } = self.clone();
         Box::pin(async move {
-            let call = watch.call(&request);
+            let measure = Measure::begin(watch.rpc(request.uri().path()), request.headers());
+            let call = watch.call(&request, measure.trace_id());
             let (request_id, source, now) = (call.origin.request_id.clone(), call.origin.source, call.now);
-            let tasks = watch.tasks.clone();
+            let trace_id = call.origin.trace_id.clone();
             let door = Arc::clone(&watch);
+            let work = async move { door.pass(inner, request, call).await };
             // A task of its own: a client that leaves does not end a call in the middle, with a right password paid for and not
             // judged, or a code judged and not recorded.
-            let passed = tasks.spawn(async move { door.pass(inner, request, call).await }).await;
+            let passed = watch.tasks.spawn(measure.around(&request_id, trace_id.as_deref(), work)).await;
             let response: Response<Body> = match passed {
                 Ok(Ok(response)) => dress(response, &request_id),
                 Ok(Err(refused)) => refused.into_response(),
@@ -133,7 +140,7 @@ where
             if status::is_rate_limited(response.headers()) {
                 watch.kit.refusals.count(source, now);
             }
-            Ok(with_request_id(response, &request_id))
+            Ok(measure.until_taken(with_request_id(response, &request_id)))
         })
     }
 }
@@ -164,7 +171,16 @@ impl From<Refusal> for Turned {
 }
 
 impl Watch {
-    fn call<B>(&self, request: &Request<B>) -> Call {
+    /// The rpc that a path names, as it is told: nothing that a caller has made up.
+    fn rpc<'a>(&self, path: &'a str) -> &'a str {
+        match OPEN.iter().find(|service| path.starts_with(**service)) {
+            Some(service) => service.trim_matches('/'),
+            None if self.rules.find(path).is_some() => path.trim_start_matches('/'),
+            None => "other",
+        }
+    }
+
+    fn call<B>(&self, request: &Request<B>, trace: Option<String>) -> Call {
         let now = self.clock.now();
         let headers = request.headers();
         let peer = request.extensions().get::<Peer>().and_then(|peer| peer.address);
@@ -174,7 +190,7 @@ impl Watch {
             // A header value is ASCII here, so a byte is a character.
             user_agent: user_agent.chars().take(256).collect(),
             request_id: request_id(headers, now),
-            trace_id: trace_id(headers),
+            trace_id: trace.or_else(|| trace_id(headers)),
             admin: None,
         };
         Call { now, origin }
@@ -196,8 +212,9 @@ impl Watch {
             return Ok(inner.oneshot(request).await.unwrap_or_else(|never| match never {}));
         }
         let rule = self.rules.find(path).ok_or(Refusal::UnknownMethod)?;
-        let busy = Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) };
-        let _place = self.calls.try_acquire().map_err(|_| busy)?;
+        let busy = |_| Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) };
+        let _of_open = rule.is_open().then(|| self.open_calls.try_acquire()).transpose().map_err(busy)?;
+        let _place = self.calls.try_acquire().map_err(busy)?;
         let deadline = deadline(request.headers());
         if rule.is_for_services() {
             let names = request.extensions().get::<Peer>().map(|peer| Arc::clone(&peer.names)).unwrap_or_default();
@@ -242,7 +259,7 @@ fn timeout(text: &str) -> Option<Duration> {
     }
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 

@@ -4,10 +4,13 @@ pub mod caller;
 pub mod grpc;
 pub mod guard;
 pub mod http;
+mod measure;
 pub mod pb;
 pub mod peer;
 mod places;
+pub mod probes;
 pub mod proxies;
+mod server;
 pub mod services;
 pub mod status;
 

@@ -20,6 +20,7 @@ type Peers = Arc<Mutex<HashMap<IpAddr, usize>>>;
 /// The places.
 pub struct Places {
     all: Arc<Semaphore>,
+    count: usize,
     share: usize,
     proxies: Vec<IpNet>,
     peers: Peers,
@@ -44,7 +45,12 @@ struct UsedUp;
 impl Places {
     /// Places in all, and for a peer that is none of these proxies.
     pub fn new(all: usize, share: usize, proxies: Vec<IpNet>) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), share, proxies, peers: Arc::default() }
+        Self { all: Arc::new(Semaphore::new(all)), count: all, share, proxies, peers: Arc::default() }
+    }
+
+    /// Whether more than half of them are taken.
+    pub fn are_scarce(&self) -> bool {
+        self.all.available_permits() < self.count / 2
     }
 
     /// The next connection that has a place. One beyond its peer's share is closed.

@@ -133,7 +133,40 @@ fn compressed(bare: &Status) -> Status {
 /// Whether an answer tells its caller to wait.
 pub fn is_rate_limited(headers: &HeaderMap) -> bool {
     let status = Status::from_header_map(headers).filter(|status| status.code() == Code::ResourceExhausted);
-    status.and_then(|status| status.get_details_error_info()).is_some_and(|info| info.reason == "RATE_LIMITED")
+    status.and_then(|status| reason(&status)).is_some_and(|reason| reason == "RATE_LIMITED")
+}
+
+/// The reason of a status, if it is of ours.
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().filter(|info| info.domain == DOMAIN).map(|info| info.reason)
+}
+
+/// Whether it is the service that is at fault.
+pub fn is_fault(code: Code) -> bool {
+    matches!(code, Code::Internal | Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::DataLoss)
+}
+
+/// The name of a code, as gRPC has it.
+pub fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
 }
 
 fn code(refusal: &Refusal) -> Code {

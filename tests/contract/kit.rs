@@ -23,7 +23,6 @@ use countersign::{
     seal::RootRing,
     secret::Secret,
     swap::Swap,
-    telemetry::Meters,
     token::{access::AccessTokens, keys::SigningKeys},
     wire::caller::Rules,
 };
@@ -81,7 +80,6 @@ impl Bench {
             webhook: None,
             mail: None,
             outbox: Outbox::new().0,
-            meters: Meters::of_process(),
             settings,
         };
         for email in emails {

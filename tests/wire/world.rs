@@ -99,7 +99,7 @@ impl World {
 
     /// The same world after its service was stopped and started again.
     pub async fn restarted(self) -> Self {
-        self.app.stop().await.unwrap();
+        self.app.stop(Duration::ZERO).await.unwrap();
         Self::start(self.home, self.sets, self.clock).await
     }
 

@@ -22,12 +22,17 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::Instrument;
 
 use super::{
     Step,
     address::{Address, Sentinels},
 };
-use crate::error::Outage;
+use crate::{
+    clock::steady_now,
+    error::Outage,
+    telemetry::{self, StoreKind, meters},
+};
 
 /// How long a connection may take.
 pub(super) const CONNECT: Duration = Duration::from_millis(500);
@@ -100,7 +105,7 @@ impl Link {
                 other => other,
             }
         };
-        let value = self.call(call).await?;
+        let value = measured(step.name, self.call(call)).await?;
         // What the crate says of a value that it cannot read has the value in it.
         T::from_redis_value(value).map_err(|_| outage("a script's answer cannot be read"))
     }
@@ -164,6 +169,18 @@ impl Link {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A call, measured and traced: by the name of its script, and never with a key or a value.
+async fn measured<T>(name: &'static str, call: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let span = telemetry::statement("redis", name, || format!("EVALSHA {name}"));
+    let begun = steady_now();
+    let answer = call.instrument(span.clone()).await;
+    if answer.is_err() {
+        span.record("otel.status_code", "ERROR");
+    }
+    meters().operation(StoreKind::Redis, name, answer.is_ok(), begun.elapsed());
+    answer
 }
 
 impl Wire {

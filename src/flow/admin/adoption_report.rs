@@ -30,6 +30,7 @@ pub struct AdoptionReport {
 }
 
 /// The report.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn adoption_report(kit: &Kit, call: &Call) -> Result<AdoptionReport, Error> {
     // The report does not tell old accounts from new ones.
     let any = Cutoff { admins: call.now, users: call.now };

@@ -9,6 +9,7 @@ use crate::{
 };
 
 /// Blocks an account. Every session and every open challenge of it ends.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn block_user(
     kit: &Kit,
     admin: &Principal,
@@ -21,6 +22,7 @@ pub async fn block_user(
 }
 
 /// Lets a blocked account sign in again.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn unblock_user(
     kit: &Kit,
     admin: &Principal,

@@ -65,6 +65,7 @@ struct Repeatable {
 }
 
 /// Makes an account. The same request by the same administrator makes one account, however often it comes.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn create_user(
     kit: &Kit,
     admin: &Principal,

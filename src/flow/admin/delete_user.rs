@@ -10,6 +10,7 @@ use crate::{
 };
 
 /// Removes an account; with an etag, only if it is what it was then.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn delete_user(
     kit: &Kit,
     admin: &Principal,

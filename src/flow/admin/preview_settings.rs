@@ -47,6 +47,7 @@ struct Census {
 }
 
 /// Tells whom a change touches, and changes nothing.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn preview_settings(kit: &Kit, request: &SettingsRequest, call: &Call) -> Result<Preview, Error> {
     let old = kit.store.settings().await?;
     let new = next(kit, &old, request, call)?;

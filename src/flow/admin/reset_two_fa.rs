@@ -8,6 +8,7 @@ use crate::{
 };
 
 /// Removes every factor of an account that is not the administrator's own; answers how many.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn reset_two_fa(kit: &Kit, admin: &Principal, user: UserId, reason: &str, call: &Call) -> Result<u64, Error> {
     if user == admin.user {
         // By this way they could get rid of a factor that policy asks of them, and go on with the password alone.

@@ -9,6 +9,7 @@ use crate::{
 };
 
 /// Ends every session of an account, and every open challenge and enrolment; answers how many sessions.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn revoke_sessions(
     kit: &Kit,
     admin: &Principal,

@@ -16,6 +16,7 @@ pub struct SettingsPage {
 }
 
 /// The policy as the database has it: what was saved a moment ago is there already.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn read_settings(kit: &Kit, call: &Call) -> Result<Settings, Error> {
     let settings = kit.store.settings().await?;
     record_read(kit, "GetSettings", None, call).await?;
@@ -23,6 +24,7 @@ pub async fn read_settings(kit: &Kit, call: &Call) -> Result<Settings, Error> {
 }
 
 /// A page of versions of the policy. What was never changed has none but the one that holds.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn list_settings_versions(kit: &Kit, page: Page<i64>, call: &Call) -> Result<SettingsPage, Error> {
     let mut versions = kit.store.settings_versions(page.after, page.one_more()).await?;
     if versions.is_empty() && page.after.is_none() {

@@ -18,6 +18,7 @@ pub struct SettingsRequest {
 }
 
 /// Changes the policy. This replica goes by it at once, the others within seconds.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn update_settings(
     kit: &Kit,
     admin: &Principal,

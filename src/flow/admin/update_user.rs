@@ -33,6 +33,7 @@ pub struct UpdateUserRequest {
 }
 
 /// Changes an account.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn update_user(
     kit: &Kit,
     admin: &Principal,

@@ -41,6 +41,7 @@ pub struct MethodLock {
 }
 
 /// An account, and what keeps it from signing in.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn read_user(kit: &Kit, user: UserId, call: &Call) -> Result<(SeenUser, Vec<MethodLock>), Error> {
     record_read(kit, "GetUser", Some(user), call).await?;
     let seen = seen(kit, user).await?;
@@ -58,6 +59,7 @@ pub async fn read_user(kit: &Kit, user: UserId, call: &Call) -> Result<(SeenUser
 }
 
 /// A page of accounts.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn read_users(
     kit: &Kit,
     filter: &AccountFilter,
@@ -71,6 +73,7 @@ pub async fn read_users(
 }
 
 /// Ends the waits of an account.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn unlock(kit: &Kit, admin: &Principal, user: UserId, reason: &str, call: &Call) -> Result<(), Error> {
     let account = kit.store.find_account(user).await?.ok_or(Refusal::NotFound)?;
     again(|| async {
@@ -82,6 +85,7 @@ pub async fn unlock(kit: &Kit, admin: &Principal, user: UserId, reason: &str, ca
 }
 
 /// Issues a one-time password token; answers when it ends, too.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn issue_password_reset(
     kit: &Kit,
     admin: &Principal,

@@ -16,6 +16,7 @@ pub struct AuditPage {
 }
 
 /// A page of records, for an administrator.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn read_audit_events(
     kit: &Kit,
     filter: &AuditFilter,

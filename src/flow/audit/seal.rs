@@ -17,6 +17,7 @@ use crate::{
     seal::hex,
     store::Link,
     swap::Swap,
+    telemetry::meters,
 };
 
 /// Records in a batch.
@@ -54,11 +55,14 @@ pub async fn seal_audit(kit: &Kit, sealer: &Sealer, call: &Call, machine: Timest
     let mut all = 0;
     for _ in 0..BATCHES {
         // A look costs nobody anything; to seal is to write.
-        if !kit.store.has_unsealed_audit_records().await? {
+        let oldest = kit.store.oldest_unsealed_audit_record().await?;
+        meters().audit_tail(oldest.map_or(Duration::ZERO, |oldest| call.now.since(oldest)));
+        if oldest.is_none() {
             break;
         }
         let sealed = again(|| seal_batch(kit, sealer, call, machine)).await?;
         all += sealed;
+        meters().sealed(u64::try_from(sealed).unwrap_or(0));
         if sealed < usize::try_from(BATCH).unwrap_or(usize::MAX) {
             break;
         }

@@ -10,8 +10,9 @@ use crate::{
     error::Error,
     flow::Kit,
     model::RequestId,
-    seal::{KeyState, RootRing, WrappedKey},
+    seal::{KeyState, KeyUse, RootRing, WrappedKey},
     store::Held,
+    telemetry::meters,
     token::keys::SigningKeys,
 };
 
@@ -54,8 +55,8 @@ impl Rings {
 
     /// Goes by these keys, and by the ring where it was read anew; or goes on with what there is.
     fn follow(&mut self, kit: &Kit, keys: Vec<WrappedKey>, roots: Option<RootRing>) -> anyhow::Result<()> {
-        let ids = |ring: &RootRing| ring.roots().iter().map(|root| root.id.clone()).collect::<Vec<_>>();
-        let is_other_ring = roots.as_ref().is_some_and(|roots| ids(roots) != ids(&self.roots));
+        // By what they are, not by their names alone: a root key that was altered opens nothing.
+        let is_other_ring = roots.as_ref().is_some_and(|roots| roots.checks(&keys) != self.roots.checks(&keys));
         if keys != self.keys || is_other_ring {
             kit.ring.hold(roots.as_ref().unwrap_or(&self.roots), &keys)?;
             kit.access.follow(SigningKeys::from_ring(&kit.ring)?);
@@ -101,13 +102,27 @@ where
     let read = reread(lacks_root).await;
     let (followed, held) = {
         let mut rings = keeper.rings();
-        let followed = read.and_then(|roots| rings.follow(kit, keys, roots));
+        let followed = read.and_then(|roots| rings.follow(kit, keys.clone(), roots));
         (followed, rings.held(kit))
     };
     // Whoever cannot follow says so, too: it serves with what it holds, and no key may take over that it has not, nor one go that it
     // makes anything with.
     let now = kit.store.clock(machine).await?;
+    measure(&keys, now);
     kit.store.report_replica(&keeper.name, &held, now).await?;
     kit.ring.fence().open_from(begin);
     Ok(followed?)
+}
+
+fn measure(keys: &[WrappedKey], now: Timestamp) {
+    for key_use in KeyUse::DATA {
+        for state in KeyState::ALL {
+            let count = keys.iter().filter(|key| key.key_use == key_use && key.state == state).count();
+            meters().keys(key_use.as_str(), state.as_str(), i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let active = keys.iter().find(|key| key.key_use == key_use && key.state == KeyState::Active);
+        if let Some(since) = active.and_then(|key| key.active_time) {
+            meters().key_age(key_use.as_str(), now.since(since));
+        }
+    }
 }

@@ -9,6 +9,7 @@ use crate::{
     flow::{Call, Kit, again::again},
     limit,
     model::{Channel, Delivery, Mailing},
+    telemetry::meters,
 };
 
 /// Whoever has taken one to try it has so long: longer than either way of handing it over takes.
@@ -26,18 +27,19 @@ pub async fn claim_due(kit: &Kit, channel: Channel, count: u64, call: &Call) -> 
 }
 
 /// Tries one that was taken for it.
+#[tracing::instrument(target = "countersign::span", skip_all, fields(channel = one.channel.as_str()))]
 pub async fn hand_over(kit: &Kit, one: &Delivery, clock: &dyn Clock) -> Result<(), Error> {
     let (channel, attempts) = (one.channel.as_str(), one.attempts);
     let sent = send(kit, one, clock).await;
     let now = clock.now();
     match sent {
         Ok(()) => {
-            kit.meters.delivery(channel, "taken");
+            meters().delivery(channel, "taken");
             again(|| kit.store.finish_delivery(one.id)).await
         }
         Err(Failure { text, is_final }) => {
             let next = limit::next_delivery(attempts, one.create_time, now).filter(|_| !is_final);
-            kit.meters.delivery(channel, if next.is_some() { "failed" } else { "given_up" });
+            meters().delivery(channel, if next.is_some() { "failed" } else { "given_up" });
             let (id, kind) = (one.id, &one.kind);
             if next.is_some() {
                 tracing::warn!(channel, %id, kind, attempts, failure = text, "not taken; tried again later");

@@ -6,6 +6,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
+use tracing::{Instrument, Span};
 
 use super::{
     super::Kit,
@@ -16,6 +17,7 @@ use crate::{
     model::PhoneNumber,
     secret::Secret,
     sms::{Outcome, Sms},
+    telemetry::meters,
 };
 
 /// Messages that wait for their turn; more are refused.
@@ -30,6 +32,9 @@ pub(super) struct Letter {
     pub(super) tolls: Tolls,
     pub(super) paid: Paid,
     pub(super) answer: oneshot::Sender<Outcome>,
+    /// The call that has sent it off, and its part of a trace.
+    pub(super) request_id: String,
+    pub(super) span: Span,
 }
 
 /// Where messages are put.
@@ -78,7 +83,9 @@ pub async fn deliver(kit: Arc<Kit>, letters: Letters, clock: Arc<dyn Clock>, sto
             }
             letter = letters.recv(), if under_way.len() < AT_ONCE => match letter {
                 Some(letter) => {
-                    under_way.spawn(hand_over(Arc::clone(&kit), letter, Arc::clone(&clock), is_stopping));
+                    let span = letter.span.clone();
+                    let handed = hand_over(Arc::clone(&kit), letter, Arc::clone(&clock), is_stopping);
+                    under_way.spawn(handed.instrument(span));
                 }
                 None => break,
             },
@@ -89,7 +96,7 @@ pub async fn deliver(kit: Arc<Kit>, letters: Letters, clock: Arc<dyn Clock>, sto
 }
 
 async fn hand_over(kit: Arc<Kit>, letter: Letter, clock: Arc<dyn Clock>, is_stopping: bool) {
-    let Letter { to, code, tolls, paid, answer } = letter;
+    let Letter { to, code, tolls, paid, answer, request_id, span: _ } = letter;
     let outcome = match kit.sms.as_ref().filter(|_| !is_stopping) {
         Some(sms) => Sms::send_code(sms, &to, &code, clock.now()).await,
         None => Outcome::Refused,
@@ -99,8 +106,8 @@ async fn hand_over(kit: Arc<Kit>, letter: Letter, clock: Arc<dyn Clock>, is_stop
     {
         tracing::warn!(?fault, "a text message that was not sent keeps its places until they are free by themselves");
     }
-    kit.meters.message(outcome.as_str());
-    tracing::info!(?outcome, "a text message");
+    meters().message(outcome.as_str());
+    tracing::info!(request_id, ?outcome, "a text message");
     // Whoever has asked may have gone.
     let _ = answer.send(outcome);
 }

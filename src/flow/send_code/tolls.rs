@@ -13,6 +13,7 @@ use crate::{
     sms::Sms,
     store::{Bucket, BucketState, Tx, Window},
     swap::Swap,
+    telemetry::meters,
 };
 
 /// The places that a message takes.
@@ -105,20 +106,20 @@ impl Tolls {
         let rungs = limit::resend_rungs(call.now, payer.challenge_end);
         if tx.pay_ladder(&self.challenge, &rungs, limit::RESEND_QUIET, call.now).await? == Swap::Stale {
             tx.roll_back().await?;
-            kit.meters.message_refused("challenge");
+            meters().message_refused("challenge");
             return Err(self.must_wait(kit, &self.challenge, call).await?);
         }
         let windows = self.windows(sms, call.now);
         for (limit, bucket, window) in windows {
             if tx.pay_window(bucket, window, call.now).await? == Swap::Stale {
                 tx.roll_back().await?;
-                kit.meters.message_refused(limit);
+                meters().message_refused(limit);
                 return Err(self.must_wait(kit, bucket, call).await?);
             }
         }
         if tx.pay_prefix(&self.prefix, limit::SMS_COLLAPSE, call.now).await? == Swap::Stale {
             tx.roll_back().await?;
-            kit.meters.message_refused("collapse");
+            meters().message_refused("collapse");
             let end_time = kit.store.sms_prefix_end(&self.prefix).await?;
             return Err(
                 Refusal::RateLimited { retry_after: end_time.and_then(|end| limit::wait(end, call.now)) }.into()
@@ -133,7 +134,7 @@ impl Tolls {
         let sent = paid.state(&self.day).map_or(0, |state| state.count);
         tell_budget(&tx, sent, sms.daily_budget(), call).await?;
         tx.commit().await?;
-        kit.meters.sent_today(sent);
+        meters().sent_today(sent, i64::from(sms.daily_budget()));
         Ok(paid)
     }
 
@@ -171,11 +172,11 @@ impl Tolls {
     }
 
     /// A code has come back: its message is answered.
-    pub(in crate::flow) async fn answered(&self, kit: &Kit, tx: &Tx, windows: [Timestamp; 2]) -> Result<(), Error> {
+    pub(in crate::flow) async fn answered(&self, tx: &Tx, windows: [Timestamp; 2]) -> Result<(), Error> {
         for (bucket, end_time) in self.unanswered.iter().zip(windows) {
             tx.refund_window(&bucket.hash, end_time).await?;
         }
-        kit.meters.code_returned();
+        meters().code_returned();
         tx.verify_prefix(&self.prefix).await
     }
 

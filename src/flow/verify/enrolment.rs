@@ -83,7 +83,7 @@ pub(super) async fn confirm(
         if tx.save_phone(user, &number).await? == Swap::Stale {
             return Err(Stop::Over);
         }
-        Tolls::of(kit, user, &attempt.taken.hash, &number, true)?.answered(kit, &tx, sent.windows).await?;
+        Tolls::of(kit, user, &attempt.taken.hash, &number, true)?.answered(&tx, sent.windows).await?;
     }
     let remaining = match &set {
         Some(set) => u32::try_from(set.codes.len()).unwrap_or(u32::MAX),

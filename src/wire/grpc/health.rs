@@ -1,6 +1,13 @@
 //! `grpc.health.v1`: which services can do their work.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use hyper_util::rt::TokioIo;
@@ -24,6 +31,7 @@ use crate::{
     clock::{Clock, Timestamp},
     error::Error,
     flow::Kit,
+    telemetry::meters,
     tls::ClientTls,
 };
 
@@ -65,9 +73,16 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// A replica whose clock is further off judges codes of other times.
 const SKEW: Duration = Duration::from_secs(10);
 
+/// Is SERVING once the service has started, whatever becomes of the stores later.
+const STARTUP: &str = "startup";
+
 /// The health of the services.
 #[derive(Clone)]
-pub struct Health(HealthReporter);
+pub struct Health {
+    reporter: HealthReporter,
+    is_ready: Arc<AtomicBool>,
+    has_started: Arc<AtomicBool>,
+}
 
 /// What a look at the stores has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,15 +94,32 @@ struct Found {
 impl Health {
     /// Before anything is known, only the process is healthy.
     pub async fn new() -> Self {
-        let health = Self(HealthReporter::new());
-        health.0.set_service_status(LIVENESS, ServingStatus::Serving).await;
+        let health = Self { reporter: HealthReporter::new(), is_ready: Arc::default(), has_started: Arc::default() };
+        health.set(&[LIVENESS], true).await;
+        health.set(&[STARTUP], false).await;
         health.drain().await;
         health
     }
 
-    pub(super) fn service(&self) -> HealthServer<impl HealthService + use<>> {
-        let service = tonic_health::server::HealthService::from_health_reporter(self.0.clone());
+    pub(in crate::wire) fn service(&self) -> HealthServer<impl HealthService + use<>> {
+        let service = tonic_health::server::HealthService::from_health_reporter(self.reporter.clone());
         HealthServer::new(service).max_decoding_message_size(MESSAGE_BYTES)
+    }
+
+    /// The service has started: what it stands on is there, and its listeners are.
+    pub async fn started(&self) {
+        self.has_started.store(true, Ordering::Relaxed);
+        self.set(&[STARTUP], true).await;
+    }
+
+    /// Whether it has.
+    pub fn has_started(&self) -> bool {
+        self.has_started.load(Ordering::Relaxed)
+    }
+
+    /// Whether the service as a whole can do its work.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
     }
 
     /// Asks the stores again and again, and tells what came of it, without end.
@@ -101,9 +133,12 @@ impl Health {
             // Whoever may make nothing with its keys is of no use.
             let database = database && kit.ring.fence().pass().is_ok();
             let found = Found { database, ephemeral: ephemeral.is_some() };
+            meters().store("database", found.database);
+            meters().store("ephemeral", found.ephemeral);
             // Those who watch are told of changes alone.
             if told.replace(found) != Some(found) {
                 tell(found);
+                self.is_ready.store(found.database, Ordering::Relaxed);
                 self.set(&FOLLOW_DATABASE, found.database).await;
                 self.set(&FOLLOW_BOTH, found.database && found.ephemeral).await;
             }
@@ -112,6 +147,7 @@ impl Health {
 
     /// The server is about to stop: send nothing more here.
     pub async fn drain(&self) {
+        self.is_ready.store(false, Ordering::Relaxed);
         self.set(&FOLLOW_DATABASE, false).await;
         self.set(&FOLLOW_BOTH, false).await;
     }
@@ -119,7 +155,7 @@ impl Health {
     async fn set(&self, services: &[&str], is_well: bool) {
         let status = if is_well { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in services {
-            self.0.set_service_status(service, status).await;
+            self.reporter.set_service_status(service, status).await;
         }
     }
 }

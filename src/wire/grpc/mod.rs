@@ -1,4 +1,4 @@
-//! The gRPC server: its services and the limits of its transport.
+//! The gRPC server: its services, and what its clients may do.
 
 mod admin;
 mod convert;
@@ -9,42 +9,46 @@ mod twofa;
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use hyper::body::Incoming;
 use ipnet::IpNet;
 use tokio::{net::TcpListener, sync::watch};
-use tonic::{Request, Status, body::Body, service::Routes, transport::Server};
-use tower::{Layer, util::BoxCloneSyncService};
+use tonic::{Request, Status, body::Body, service::Routes};
+use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 
 pub use health::{Health, probe};
 
 use super::{
-    guard::{Door, Guard},
+    guard::{Door, Guard, Guarded},
     pb::{
         self, admin_service_server::AdminServiceServer, session_service_server::SessionServiceServer,
         two_fa_service_server::TwoFaServiceServer,
     },
-    peer, status,
+    peer::Peer,
+    server::{self, Answers, Bounds},
+    status,
 };
 use crate::{
     clock::Clock,
     error::{Error, Refusal},
     flow::{Call, Kit},
     model::{Caller, Principal},
-    tls::ServerTls,
+    tls::{Protocol, ServerTls},
 };
 
 /// Bytes of a message.
 const MESSAGE_BYTES: usize = 64 * 1024;
-/// Bytes of a header list that the transport reads at all. The guard refuses far below, and says why.
-const HEADER_BYTES: u32 = 64 * 1024;
-const STREAMS_PER_CONNECTION: u32 = 100;
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections are renewed, so that load spreads over new replicas: the client is told to go elsewhere, and calls under way end
-/// in peace. (With tonic's grace set as well, they would be cut off.)
-const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
-/// Streams that a client has reset and the server has not yet forgotten (CVE-2023-44487), and the reverse.
-const PENDING_RESETS: usize = 20;
-const LOCAL_RESETS: usize = 100;
+/// Callers keep a channel open for as long as they live, and some ask rarely. Health and the audit log are followed by streams, which
+/// are quiet for as long as nothing happens.
+const BOUNDS: Bounds = Bounds {
+    name: "grpc",
+    protocol: Protocol::Grpc,
+    connections: 4096,
+    of_peer: 1024,
+    first_request: Duration::from_secs(60),
+    first_request_in_need: Duration::from_secs(1),
+    next_request: Duration::from_secs(15 * 60),
+    streams: true,
+};
 
 /// What the server serves.
 pub struct Services {
@@ -100,19 +104,18 @@ impl Services {
         proxies: Vec<IpNet>,
         stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        Server::builder()
-            .max_concurrent_streams(STREAMS_PER_CONNECTION)
-            .http2_max_header_list_size(HEADER_BYTES)
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
-            .http2_max_local_error_reset_streams(Some(LOCAL_RESETS))
-            .max_connection_age(CONNECTION_AGE)
-            .layer(self.guard)
-            .add_routes(self.routes)
-            .serve_with_incoming_shutdown(peer::incoming(listener, tls, proxies), stop)
-            .await
-            .context("the gRPC server failed")
+        server::serve(Listener(self.guard.layer(self.routes)), listener, tls, proxies, BOUNDS, stop).await
+    }
+}
+
+/// The gRPC listener.
+struct Listener(Guarded<Routes>);
+
+impl Answers for Listener {
+    async fn answer(&self, request: http::Request<Incoming>, peer: Peer) -> http::Response<Body> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        self.0.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
     }
 }
 

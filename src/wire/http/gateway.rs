@@ -9,12 +9,14 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use prost_reflect::{DescriptorPool, DynamicMessage, prost::Message};
 use tonic::{Status, body::Body, client::Grpc, metadata::MetadataMap};
 use tower::util::BoxCloneSyncService;
+use tracing::Instrument;
 
 use super::super::peer::Peer;
 use super::{
     codec::BytesCodec,
     cookie::{Cookie, Part},
     events, json,
+    measure::Measure,
     problem::{Problem, Violation},
     request,
     routes::{Found, Route, Routes},
@@ -22,6 +24,7 @@ use super::{
 
 use crate::{
     clock::Clock,
+    telemetry,
     wire::{guard, header_bytes, pb},
 };
 
@@ -85,22 +88,33 @@ impl Gateway {
         if let Ok(id) = &id {
             request.headers_mut().insert(guard::REQUEST_ID, id.clone());
         }
-        let answered = match normal(request) {
-            Ok(request) => match page(&request) {
-                Some(page) => Ok(page),
-                None => self.try_answer(request, peer).await,
-            },
-            Err(problem) => Err(problem),
+        let mut measure = Measure::begin(request.method(), request.headers());
+        let span = measure.span();
+        let answering = async {
+            match normal(request) {
+                Ok(request) => match page(&request) {
+                    Some(page) => Ok(page),
+                    None => self.try_answer(request, peer, &mut measure).await,
+                },
+                Err(problem) => Err(problem),
+            }
         };
+        let answered = answering.instrument(span).await;
         let mut response = answered.unwrap_or_else(Problem::into_response);
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Ok(id) = id {
             response.headers_mut().insert(guard::REQUEST_ID, id);
         }
+        measure.end(response.status());
         response
     }
 
-    async fn try_answer<B>(&self, request: Request<B>, peer: Peer) -> Result<Response<Body>, Problem>
+    async fn try_answer<B>(
+        &self,
+        request: Request<B>,
+        peer: Peer,
+        measure: &mut Measure,
+    ) -> Result<Response<Body>, Problem>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send,
     {
@@ -110,6 +124,7 @@ impl Gateway {
             Found::OtherMethods(methods) => return Err(other_methods(methods.into_iter().collect())),
             Found::Nothing => return Err(Problem::new("UNKNOWN_METHOD", "There is no such path. See /docs.")),
         };
+        measure.has_route(route.template.text());
         let body = read(body, &head.headers).await?;
         let query = head.uri.query().unwrap_or_default();
         let mut message = request::message(route, &values, query, &body).map_err(Problem::invalid)?;
@@ -248,6 +263,9 @@ fn grpc_request(headers: &HeaderMap, peer: Peer, message: &DynamicMessage) -> to
         for value in headers.get_all(&name) {
             passed.append(name.clone(), value.clone());
         }
+    }
+    if let Some(Ok(trace)) = telemetry::traceparent().map(HeaderValue::try_from) {
+        passed.insert("traceparent", trace);
     }
     *request.metadata_mut() = MetadataMap::from_headers(passed);
     request.extensions_mut().insert(peer);

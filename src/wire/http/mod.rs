@@ -6,6 +6,7 @@ mod events;
 mod gateway;
 mod json;
 mod manual;
+mod measure;
 mod openapi;
 mod pages;
 mod problem;
