@@ -121,6 +121,7 @@ fn database_server(scheme: &str, rest: &str) -> Result<SecretUrl, String> {
     if url.host_str().is_none_or(str::is_empty) || url.path().trim_start_matches('/').is_empty() {
         return Err(format!("must name a host and a database; {DATABASE_FORMS}"));
     }
+    is_checked(scheme, &url)?;
     // The drivers pass over what they do not know: a misspelt demand for TLS would be none.
     let known: &[&str] = if scheme == "postgres" { &POSTGRES_PARAMETERS } else { &MYSQL_PARAMETERS };
     match url.query_pairs().find(|(name, _)| !known.contains(&name.as_ref())) {
@@ -129,6 +130,27 @@ fn database_server(scheme: &str, rest: &str) -> Result<SecretUrl, String> {
             Err("holds a #; percent-encode it (%23) where it belongs to the password".to_owned())
         }
         None => Ok(SecretUrl::new(text)),
+    }
+}
+
+/// Refuses what looks like a check of the server's certificate and is none. The drivers believe public authorities beside the one that is
+/// named, so a certificate without a look at its name could be anybody's.
+fn is_checked(scheme: &str, url: &Url) -> Result<(), String> {
+    let value = |wanted: &str| url.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned());
+    let (mode_name, ca_name, full, weak) = match scheme {
+        "postgres" => ("sslmode", "sslrootcert", "verify-full", ["allow", "verify-ca"]),
+        _ => ("ssl-mode", "ssl-ca", "verify_identity", ["", "verify_ca"]),
+    };
+    let mode = value(mode_name).map(|mode| mode.to_ascii_lowercase());
+    let full_text = if scheme == "postgres" { full.to_owned() } else { full.to_ascii_uppercase() };
+    match mode.as_deref() {
+        Some(mode) if weak.contains(&mode) => {
+            Err(format!("{mode_name} does not look at whose certificate it is; write {mode_name}={full_text}"))
+        }
+        mode if value(ca_name).is_some() && mode != Some(full) => {
+            Err(format!("{ca_name} is not looked at without {mode_name}={full_text}; write that too"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -212,6 +234,31 @@ mod tests {
         }
         for misspelt in ["mysql://h/d?ssl_mode=VERIFY_CA", "postgres://h/d?ssl-mode=require", "mysql://h/d?tls=true"] {
             assert!(database(misspelt, here).is_err_and(|told| told.contains("not known")), "{misspelt}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_check_of_a_certificate_is_one() {
+        let opens = |url: &str| database(url, Path::new("data")).is_ok();
+        for weak in [
+            "postgres://h/d?sslmode=allow",
+            "postgres://h/d?sslmode=verify-ca&sslrootcert=ca.pem",
+            "postgres://h/d?sslrootcert=ca.pem",
+            "postgres://h/d?sslmode=require&sslrootcert=ca.pem",
+            "mysql://h/d?ssl-mode=VERIFY_CA",
+            "mysql://h/d?ssl-ca=ca.pem",
+            "mysql://h/d?ssl-mode=REQUIRED&ssl-ca=ca.pem",
+        ] {
+            assert!(!opens(weak), "{weak}");
+        }
+        for good in [
+            "postgres://h/d?sslmode=verify-full&sslrootcert=ca.pem",
+            "postgres://h/d?sslmode=require",
+            "mysql://h/d?ssl-mode=VERIFY_IDENTITY&ssl-ca=ca.pem",
+            "mysql://h/d?ssl-mode=verify_identity",
+            "mysql://h/d",
+        ] {
+            assert!(opens(good), "{good}");
         }
     }
 

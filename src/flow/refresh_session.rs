@@ -13,6 +13,7 @@ use crate::{
 
 /// Refreshes the session that the token is of. A token that was used before ends the session: one of the two who have it has
 /// stolen it.
+#[tracing::instrument(target = "countersign::span", skip_all)]
 pub async fn refresh_session(kit: &Kit, token: &Secret<String>, call: &Call) -> Result<Tokens, Error> {
     let token = RefreshToken::parse(token.expose()).ok_or(Refusal::Unauthenticated)?;
     if let Some(tokens) = again(|| refresh(kit, &token, call)).await? {
@@ -46,7 +47,7 @@ async fn refresh(kit: &Kit, token: &RefreshToken, call: &Call) -> Result<Option<
         }
         Judgement::Predecessor { sealed_successor } => {
             // One that does not open was changed by somebody.
-            let Some(successor) = tx.open_successor(&live.session, &sealed_successor) else {
+            let Some(successor) = tx.open_successor(&live.session, &sealed_successor)? else {
                 return end_reused(tx, &live, call).await;
             };
             record(tx, &live, EventKind::SessionRenewalRepeated, None, call).await?;

@@ -10,7 +10,7 @@ use sea_orm::{
 use super::{
     Store, Tx,
     entity::{create_request, factor, factor_failure, password_token, session, user},
-    inserted, outage,
+    inserted, outage, undamaged,
 };
 use crate::{
     clock::Timestamp,
@@ -215,9 +215,11 @@ pub(super) fn account(row: user::Model, ring: &KeyRing) -> Result<Account, Error
     let email = Email::parse(&email).map_err(|problem| anyhow::anyhow!("a stored e-mail address {problem}"))?;
     let role = Role::from_word(&row.role).context("a stored role is unknown")?;
     // What does not open is not there: no password is right, and no number is sent to. The ring remembers it, and it is told of.
-    let password_hash = row.password_hash.and_then(|sealed| open_password_hash(ring, id, &sealed).ok());
-    let phone = row.phone.and_then(|sealed| open_phone(ring, id, &sealed).ok());
-    let notice_email = row.notice_email.and_then(|sealed| open_notice_email(ring, id, &sealed).ok());
+    let open = |sealed: Option<Vec<u8>>| sealed.map(|sealed| undamaged(open_password_hash(ring, id, &sealed)));
+    let password_hash = open(row.password_hash).transpose()?.flatten();
+    let phone = row.phone.map(|sealed| undamaged(open_phone(ring, id, &sealed))).transpose()?.flatten();
+    let notice_email = row.notice_email.map(|sealed| undamaged(open_notice_email(ring, id, &sealed)));
+    let notice_email = notice_email.transpose()?.flatten();
     Ok(Account {
         id,
         email,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     Store, Tx,
     entity::{delivery, delivery_cursor},
-    outage,
+    outage, undamaged,
 };
 use crate::{
     clock::Timestamp,
@@ -241,7 +241,7 @@ fn delivery(row: delivery::Model, ring: &KeyRing) -> Result<Delivery, Error> {
         id,
         channel: Channel::from_word(&row.channel).context("a delivery goes an unknown way")?,
         kind: row.kind,
-        body: ring.open(place(&id), &row.body).ok(),
+        body: undamaged(ring.open(place(&id), &row.body).map_err(Error::from))?,
         create_time: Timestamp::from_millis(row.create_time),
         due_time: row.due_time.map(Timestamp::from_millis),
         attempts: row.attempts,

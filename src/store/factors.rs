@@ -11,7 +11,7 @@ use super::{
     Store, Tx,
     accounts::account,
     entity::{factor, user},
-    outage,
+    outage, undamaged,
 };
 use crate::{
     clock::Timestamp,
@@ -129,9 +129,10 @@ fn by_age(user: UserId) -> sea_orm::Select<factor::Entity> {
 
 /// A factor. One whose data do not open is there all the same: it is asked for, no code is right for it, and others are not in its way.
 pub(super) fn enrolled(row: factor::Model, ring: &KeyRing) -> Result<EnrolledFactor, Error> {
-    let data = match ring.open(place(row.user_id.as_bytes(), row.id.as_bytes()), &row.data) {
-        Ok(data) => FactorData::new(data.expose().clone()),
-        Err(_) => FactorData::damaged(),
+    let opened = ring.open(place(row.user_id.as_bytes(), row.id.as_bytes()), &row.data);
+    let data = match undamaged(opened.map_err(Error::from))? {
+        Some(data) => FactorData::new(data.expose().clone()),
+        None => FactorData::damaged(),
     };
     Ok(EnrolledFactor {
         id: FactorId::from_uuid(row.id),

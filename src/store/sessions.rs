@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     Store, Tx,
     entity::{factor, session, user},
-    outage,
+    outage, undamaged,
 };
 use crate::{
     clock::Timestamp,
@@ -157,9 +157,10 @@ impl Tx {
     }
 
     /// Opens the successor that a rotation has kept; None = it does not open.
-    pub fn open_successor(&self, session: &Session, sealed: &[u8]) -> Option<Secret<String>> {
-        let plain = self.ring.open(successor_place(session), sealed).ok()?;
-        String::from_utf8(plain.expose().clone()).map(Secret::new).ok()
+    pub fn open_successor(&self, session: &Session, sealed: &[u8]) -> Result<Option<Secret<String>>, Error> {
+        let opened = self.ring.open(successor_place(session), sealed).map_err(Error::from);
+        let text = undamaged(opened)?.map(|plain| String::from_utf8(plain.expose().clone()));
+        Ok(text.transpose().ok().flatten().map(Secret::new))
     }
 
     /// Ends one session of an account; Stale when it has ended.

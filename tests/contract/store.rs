@@ -229,7 +229,7 @@ async fn a_sealed_successor_is_forgotten_when_its_grace_is_over() {
         assert_eq!(store.sweep(100, NOW.plus(Duration::from_secs(9))).await.unwrap(), 0);
         let tx = store.begin().await.unwrap();
         let kept = tx.find_refresh_state(session.id).await.unwrap().unwrap().sealed_successor.unwrap();
-        assert_eq!(tx.open_successor(&session, &kept).unwrap().expose(), "the successor");
+        assert_eq!(tx.open_successor(&session, &kept).unwrap().unwrap().expose(), "the successor");
         drop(tx);
         assert_eq!(store.sweep(100, NOW.plus(Duration::from_secs(10))).await.unwrap(), 1);
         assert!(sealed().await.is_none());

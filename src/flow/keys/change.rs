@@ -83,12 +83,17 @@ pub async fn disable_key(store: &Store, id: &str, call: &Call, machine: Timestam
     take_out(store, id, to, Broken::Keep, call, machine).await
 }
 
-/// Lets a key that was disabled be read with again.
+/// Lets a key that was disabled be read with again: one that seals.
 pub async fn enable_key(store: &Store, id: &str, call: &Call) -> Result<(), Error> {
     again(|| async {
         let tx = store.begin().await?;
         let key = find(&tx, id).await?;
         ensure_state(&key, &[KeyState::Disabled], "enabled")?;
+        ensured(key.key_use != KeyUse::Sign, || {
+            format!(
+                "{id} has left the JWKS, and whoever checks tokens by it has forgotten the key; make a new one: countersign keys rotate sign"
+            )
+        })?;
         if tx.save_data_key_state(id, KeyState::Disabled, KeyState::Readable).await? == Swap::Stale {
             return Err(anyhow!("the key {id} is not disabled any more").into());
         }

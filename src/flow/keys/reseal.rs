@@ -9,13 +9,13 @@ use crate::{
     clock::Timestamp,
     error::Error,
     flow::Kit,
-    seal::{KeyUse, sealed_by},
+    seal::{KeyState, KeyUse, sealed_by},
     store::{Reseal, SealedColumn},
     swap::Swap,
 };
 
 /// Rows that are looked at in one go.
-const ROWS: u64 = 100;
+const ROWS: u64 = 200;
 /// So long after a key has taken over, others may still seal with the one before.
 const STRAGGLERS: Duration = Duration::from_secs(60);
 
@@ -32,6 +32,11 @@ pub async fn reseal(kit: &Kit, machine: Timestamp) -> Result<bool, Error> {
             None if known.is_none() && is_only => continue,
             None => Reseal { key_id: active.clone(), last: Uuid::nil(), count: 0, is_done: false },
         };
+        // A replica that cannot follow holds a key for the active one that is it no more.
+        let keys = kit.store.data_keys().await?;
+        if !keys.iter().any(|key| key.id == active && key.state == KeyState::Active) {
+            return Ok(false);
+        }
         if go_on(kit, column, known.as_ref(), reseal, machine).await? {
             return Ok(true);
         }
