@@ -116,12 +116,10 @@ impl App {
         let grpc = listeners.grpc.local_addr()?;
         let http = listeners.http.as_ref().map(TcpListener::local_addr).transpose()?;
         let health = Health::new().await;
-        let mut probing = JoinSet::new();
         let probes = listeners.probes.as_ref().map(TcpListener::local_addr).transpose()?;
-        if let Some(listener) = listeners.probes {
-            // Before all else, so that a start that takes long can be told from one that hangs.
-            probing.spawn(Probes::new(health.clone()).serve(listener));
-        }
+        // Before all else, so that a start that takes long can be told from one that hangs.
+        let probing: JoinSet<_> =
+            listeners.probes.map(|listener| Probes::new(health.clone()).serve(listener)).into_iter().collect();
         let (store, ring, roots) = open_with_roots(config, Schema::AsConfigured, clock.now()).await?;
         let (kit, letters) = kit(config, store, ring, clock.now(), costs.into()).await?;
         let keeper = background::announce(&kit, roots).await.context("cannot say that this replica serves")?;
@@ -137,26 +135,22 @@ impl App {
             stopped.clone(),
         )?;
 
+        let (tls, proxies) = (listeners.tls, config.trusted_proxies.clone());
         let mut servers = JoinSet::new();
         if let (Some(http), Some(listener)) = (&config.http, listeners.http) {
-            let cookie = Cookie { is_secure: http.secure_cookies || listeners.tls.is_some() };
+            let cookie = Cookie { is_secure: http.secure_cookies || tls.is_some() };
             let gateway = Gateway::of_this_release(services.in_process(), cookie, Arc::clone(&clock))?;
-            let (tls, proxies) = (listeners.tls.clone(), config.trusted_proxies.clone());
-            servers.spawn(Server::new(gateway)?.serve(listener, tls, proxies, until_set(stopped.clone())));
+            let server = Server::new(gateway)?;
+            servers.spawn(server.serve(listener, tls.clone(), proxies.clone(), until_set(stopped.clone())));
         }
         let quiet = Box::pin(services.quiet());
-        servers.spawn(services.serve(
-            listeners.grpc,
-            listeners.tls.clone(),
-            config.trusted_proxies.clone(),
-            until_set(stopped),
-        ));
+        servers.spawn(services.serve(listeners.grpc, tls.clone(), proxies, until_set(stopped)));
         let (stop_delivery, stopped_delivery) = watch::channel(false);
         let mut delivery = JoinSet::new();
         let telling = background::tell(&kit, &clock, &stopped_delivery);
         delivery.spawn(flow::deliver(Arc::clone(&kit), letters, Arc::clone(&clock), until_set(stopped_delivery)));
         let sealer = Arc::new(flow::audit::Sealer::new(&own_call(clock.as_ref())));
-        let mut background = background::start(&kit, &clock, &sealer, &keeper, listeners.tls.as_ref(), config);
+        let mut background = background::start(&kit, &clock, &sealer, &keeper, tls.as_ref(), config);
         let (follower, followed) = (health.clone(), Arc::clone(&kit));
         background.spawn(async move { follower.follow(&followed, &SystemClock).await });
         health.started().await;

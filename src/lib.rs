@@ -39,6 +39,7 @@
 //! chacha20poly1305                                        seal
 //! totp_rs  qrcode  png                                    factor
 //! clap  rpassword                                         cli  main
+//! rlimit                                                  cli
 //! humantime                                               clock
 //! tracing_subscriber  tracing_opentelemetry               telemetry
 //! opentelemetry  opentelemetry_sdk  opentelemetry_otlp    telemetry

@@ -9,17 +9,25 @@ mod admins;
 mod audit;
 #[path = "fleet/canary.rs"]
 mod canary;
+#[path = "fleet/collector.rs"]
+mod collector;
 #[path = "fleet/cuts.rs"]
 mod cuts;
+#[path = "fleet/floods.rs"]
+mod floods;
 #[path = "fleet/kills.rs"]
 mod kills;
 #[path = "fleet/losses.rs"]
 mod losses;
+#[path = "fleet/observed.rs"]
+mod observed;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "servers/peek.rs"]
 mod peek;
 #[path = "fleet/policy.rs"]
 mod policy;
+#[path = "fleet/probed.rs"]
+mod probed;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "wire/provider.rs"]
 mod provider;
@@ -30,6 +38,8 @@ mod races;
 mod receiver;
 #[path = "fleet/replica.rs"]
 mod replica;
+#[path = "fleet/restart.rs"]
+mod restart;
 #[path = "fleet/rotation.rs"]
 mod rotation;
 #[allow(dead_code, reason = "the other suites use what this one does not")]

@@ -18,6 +18,8 @@ mod secrets;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
 #[path = "servers/mod.rs"]
 mod servers;
+#[path = "smoke/telemetry.rs"]
+mod telemetry;
 #[path = "smoke/tls.rs"]
 mod tls;
 #[path = "smoke/tour.rs"]

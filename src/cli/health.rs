@@ -13,15 +13,18 @@ pub(super) struct Args {
     /// Asks only whether the process turns
     #[arg(long)]
     live: bool,
-    /// The address of the service, instead of grpc.listen
+    /// The address of the service, instead of telemetry.listen or, where that is off, grpc.listen
     #[arg(long, value_name = "HOST:PORT")]
     addr: Option<String>,
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
-    let address = args.addr.clone().unwrap_or_else(|| reachable(config.grpc.listen).to_string());
+    let probes = config.telemetry.listen.map(|listen| reachable(listen).to_string());
+    let own = || probes.clone().unwrap_or_else(|| reachable(config.grpc.listen).to_string());
+    let address = args.addr.clone().unwrap_or_else(own);
     // Nothing is told to the service, and what it says is no secret: whose certificate it is does not matter.
-    let tls = config.tls.as_ref().map(|_| ClientTls::of_anybody()).transpose()?;
+    let tls = config.tls.as_ref().filter(|_| probes.as_ref() != Some(&address));
+    let tls = tls.map(|_| ClientTls::of_anybody()).transpose()?;
     if !grpc::probe(&address, args.live, tls).await? {
         bail!("{address}: NOT_SERVING");
     }

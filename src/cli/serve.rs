@@ -17,6 +17,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Where the level of the log is configured is looked at so often.
 const LEVEL_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Each connection is a file to the kernel, and what a process may have open by itself is often less than what our listeners take.
+const FILES: u64 = 16 * 1024;
+
 /// What is told of the process while it serves.
 pub(super) struct Told {
     pub(super) telemetry: Telemetry,
@@ -27,6 +30,9 @@ pub(super) struct Told {
 pub(super) async fn run(config: &Config, source: LevelSource) -> anyhow::Result<()> {
     let stop = StopSignals::listen()?;
     let told = Told { telemetry: telemetry::serve(config)?, level: config.telemetry.log_level, source };
+    if let Err(fault) = rlimit::increase_nofile_limit(FILES) {
+        tracing::warn!(%fault, "this process may not have more files open; many connections may be refused");
+    }
     let listeners = app::listen(config).await?;
     let app = App::start(config, listeners, Arc::new(SystemClock), config.password).await?;
     until_stopped(app, stop, told).await

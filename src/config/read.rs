@@ -70,11 +70,12 @@ impl Config {
             webhook: layers.webhook(),
             mail: layers.mail(),
             telemetry: layers.telemetry(),
-            // The last of all: reading the others may have made some.
-            warnings: layers.warnings().to_vec(),
+            warnings: Vec::new(),
             data_dir,
         };
         layers.judge(&config);
+        // The last of all: reading and judging the others may have made some.
+        let config = Self { warnings: layers.warnings().to_vec(), ..config };
         if layers.has_problems() { Err(layers.into_problems()) } else { Ok(config) }
     }
 }
@@ -94,6 +95,12 @@ impl Layers {
             if is_open && config.tls.is_none() && !self.flag("tls.allow_plaintext") {
                 self.complain(key, "is not a loopback address, so it needs tls.cert_file and tls.key_file; or, behind a mesh or a proxy that speaks TLS, tls.allow_plaintext = true");
             }
+        }
+        let asks_all = config.tls.as_ref().is_some_and(|tls| tls.client_required);
+        if asks_all && config.telemetry.listen.is_none() {
+            let problem =
+                "probes show no certificate, and are turned away; remedy: set telemetry.listen, where they need none";
+            self.warn(format!("tls.client_required: {problem}"));
         }
         let is_read = config.webhook.is_some() || config.mail.is_some();
         if is_read && config.audit_retention.is_some_and(|kept| kept < LEAST_RETENTION) {

@@ -65,7 +65,7 @@ impl Export {
         if config.listen.is_some() {
             let registry = REGISTRY.get_or_init(Registry::new).clone();
             metrics = metrics.with_reader(
-                opentelemetry_prometheus::exporter().without_scope_info().with_registry(registry).build()?,
+                opentelemetry_prometheus::exporter().scope_info_enabled(false).with_registry(registry).build()?,
             );
         }
         if let Some(otlp) = &config.otlp {
@@ -98,11 +98,11 @@ impl Export {
     /// Hands over what is left. On a thread where waiting delays nobody: the collector may be gone.
     pub(super) async fn end(self) {
         let ended = tokio::task::spawn_blocking(move || {
-            let traces = self.traces.map(|traces| traces.shutdown_with_timeout(LAST));
-            let metrics = self.metrics.map(|metrics| metrics.shutdown_with_timeout(LAST));
+            let traces = self.traces.map(|traces| traces.shutdown_with_timeout(LAST / 2));
+            let metrics = self.metrics.map(|metrics| metrics.shutdown_with_timeout(LAST / 2));
             traces.into_iter().chain(metrics).all(|ended| ended.is_ok())
         });
-        let ended = tokio::time::timeout(LAST + LAST, ended).await;
+        let ended = tokio::time::timeout(LAST, ended).await;
         if !matches!(ended, Ok(Ok(true))) {
             tracing::warn!("the last traces and metrics were not taken; see telemetry.otlp_endpoint");
         }

@@ -62,29 +62,22 @@ pub fn called(span: &Span, status: &str, reason: Option<&str>, is_fault: bool) {
     }
 }
 
-/// A request over REST.
-pub fn request(method: &str) -> Span {
+/// A request over REST, of a route; of none of them = an empty one.
+pub fn request(method: &str, route: &str) -> Span {
     tracing::info_span!(
         target: "countersign::span",
         "request",
-        otel.name = method,
+        otel.name = format!("{method} {route}").trim_end(),
         otel.kind = "server",
         http.request.method = method,
-        http.route = Empty,
+        http.route = route,
         http.response.status_code = Empty,
         otel.status_code = Empty,
     )
 }
 
-/// What a request was answered; of none of the routes = an empty one.
-pub fn requested(span: &Span, method: &str, route: &str, status: u16) {
-    if span.is_disabled() {
-        return;
-    }
-    if !route.is_empty() {
-        span.record("otel.name", format!("{method} {route}"));
-        span.record("http.route", route);
-    }
+/// What a request was answered.
+pub fn requested(span: &Span, status: u16) {
     span.record("http.response.status_code", i64::from(status));
     if status >= 500 {
         span.record("otel.status_code", "ERROR");

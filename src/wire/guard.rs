@@ -43,6 +43,8 @@ const HEAD_START: Duration = Duration::from_millis(5);
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// Where a request has its id.
 pub const REQUEST_ID: &str = "x-request-id";
+/// What is told of a path that is none of ours.
+const OTHER: &str = "other";
 /// Services that are open to all and outlast the deadline.
 const OPEN: [&str; 3] = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", REFLECTION_V1ALPHA];
 const REFLECTION_V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/";
@@ -123,7 +125,12 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let Self { watch, inner } = self.clone();
         Box::pin(async move {
-            let measure = Measure::begin(watch.rpc(request.uri().path()), request.headers());
+            let mut measure = {
+                let rpc = watch.rpc(request.uri().path());
+                // Probes ask again and again.
+                let is_traced = watch.rules.find(request.uri().path()).is_some();
+                Measure::begin(rpc, is_traced, request.headers())
+            };
             let call = watch.call(&request, measure.trace_id());
             let (request_id, source, now) = (call.origin.request_id.clone(), call.origin.source, call.now);
             let trace_id = call.origin.trace_id.clone();
@@ -176,7 +183,7 @@ impl Watch {
         match OPEN.iter().find(|service| path.starts_with(**service)) {
             Some(service) => service.trim_matches('/'),
             None if self.rules.find(path).is_some() => path.trim_start_matches('/'),
-            None => "other",
+            None => OTHER,
         }
     }
 

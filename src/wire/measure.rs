@@ -17,6 +17,7 @@ use crate::{
 pub struct Measure {
     rpc: String,
     span: Span,
+    lines: Span,
     begun: Instant,
     has_ended: bool,
     _under_way: UnderWay,
@@ -24,10 +25,17 @@ pub struct Measure {
 
 impl Measure {
     /// A call begins, of an rpc that is one of ours, or of a word for all others.
-    pub fn begin(rpc: &str, headers: &HeaderMap) -> Self {
-        let span = telemetry::call(rpc);
+    pub fn begin(rpc: &str, is_traced: bool, headers: &HeaderMap) -> Self {
+        let span = if is_traced { telemetry::call(rpc) } else { Span::none() };
         continue_trace(&span, headers);
-        Self { rpc: rpc.to_owned(), span, begun: steady_now(), has_ended: false, _under_way: meters().call() }
+        Self {
+            rpc: rpc.to_owned(),
+            span,
+            lines: Span::none(),
+            begun: steady_now(),
+            has_ended: false,
+            _under_way: meters().call(),
+        }
     }
 
     /// The trace that it is a part of; None = none is exported.
@@ -36,9 +44,9 @@ impl Measure {
     }
 
     /// The work of the call, in its span, and with its ids on each line of the log.
-    pub fn around<F>(&self, request_id: &str, trace_id: Option<&str>, work: F) -> Instrumented<Instrumented<F>> {
-        let lines = telemetry::lines(&self.span, request_id, trace_id);
-        work.instrument(lines).instrument(self.span.clone())
+    pub fn around<F>(&mut self, request_id: &str, trace_id: Option<&str>, work: F) -> Instrumented<Instrumented<F>> {
+        self.lines = telemetry::lines(&self.span, request_id, trace_id);
+        work.instrument(self.lines.clone()).instrument(self.span.clone())
     }
 
     /// The answer, which ends the call when it is taken, or left.
@@ -60,6 +68,8 @@ impl Measure {
     fn end(&mut self, code: Code, reason: Option<String>) {
         self.has_ended = true;
         let name = status::name(code);
+        let millis = self.begun.elapsed().as_millis();
+        self.lines.in_scope(|| tracing::debug!(rpc = self.rpc, status = name, reason, millis, "answered"));
         telemetry::called(&self.span, name, reason.as_deref(), status::is_fault(code));
         meters().called(&self.rpc, name, reason, self.begun.elapsed());
     }

@@ -22,7 +22,7 @@ use hyper_util::{
 use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Notify, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -57,7 +57,10 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Streams that a client has reset and the server has not yet forgotten (CVE-2023-44487), and the reverse.
+/// A client that has left so many calls before they were answered, and most of all it has made, does nothing else (CVE-2023-44487): it
+/// loses its connection.
+const LEFT: u64 = 500;
+/// Streams that a client has reset and the server has not yet forgotten, and the reverse.
 const PENDING_RESETS: usize = 20;
 const LOCAL_RESETS: usize = 100;
 
@@ -129,10 +132,15 @@ struct Server<A> {
 struct Pulse {
     beats: AtomicU64,
     open: AtomicU64,
+    left: AtomicU64,
+    is_abused: Notify,
 }
 
 /// An answer that has not ended.
-struct Open(Arc<Pulse>);
+struct Open {
+    pulse: Arc<Pulse>,
+    is_answered: bool,
+}
 
 impl Pulse {
     fn beat(&self) {
@@ -145,7 +153,7 @@ impl Pulse {
 
     fn open(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
-        Open(Arc::clone(self))
+        Open { pulse: Arc::clone(self), is_answered: false }
     }
 
     fn is_open(&self) -> bool {
@@ -155,7 +163,15 @@ impl Pulse {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        let Pulse { beats, open, left, is_abused } = &*self.pulse;
+        open.fetch_sub(1, Ordering::Relaxed);
+        if self.is_answered {
+            return;
+        }
+        let left = left.fetch_add(1, Ordering::Relaxed) + 1;
+        if left >= LEFT && left > beats.load(Ordering::Relaxed) / 2 {
+            is_abused.notify_one();
+        }
     }
 }
 
@@ -185,12 +201,13 @@ impl<A: Answers> Server<A> {
             beating.beat();
             let (server, pulse, peer) = (Arc::clone(&server), Arc::clone(&beating), peer.clone());
             async move {
-                let open = pulse.open();
+                let mut open = pulse.open();
                 let response = server.answers.answer(request, peer).await;
+                open.is_answered = true;
                 // Over HTTP/2 an answer that is not taken stops here, and not at the socket.
                 Ok::<_, Infallible>(response.map(|body| {
                     Body::new(body.map_frame(move |frame| {
-                        open.0.beat();
+                        open.pulse.beat();
                         frame
                     }))
                 }))
@@ -201,6 +218,10 @@ impl<A: Answers> Server<A> {
         tokio::select! {
             // A connection that breaks is its client's affair.
             _ = connection.as_mut() => return,
+            () = pulse.is_abused.notified() => {
+                tracing::warn!(listener = self.bounds.name, "a client resets its calls as soon as it makes them; it is left");
+                return;
+            }
             () = silence(&pulse, self.bounds, || self.places.are_scarce()) => {}
             () = sleep(CONNECTION_AGE) => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
@@ -314,6 +335,19 @@ mod tests {
     async fn when_places_are_scarce_a_connection_that_asks_nothing_is_left_at_once() {
         assert_eq!(ends(&[], true).await, 1);
         assert_eq!(ends(&[2], true).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_most_of_its_calls_is_left_and_one_that_leaves_some_is_not() {
+        let ends = async |calls: u64, answered: u64| {
+            let pulse = Arc::new(Pulse::default());
+            for call in 0..calls {
+                pulse.beat();
+                pulse.open().is_answered = call < answered;
+            }
+            timeout(Duration::from_millis(1), pulse.is_abused.notified()).await.is_ok()
+        };
+        assert!(ends(LEFT, 0).await && !ends(LEFT - 1, 0).await && !ends(10 * LEFT, 8 * LEFT).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use base64::{
 };
 
 use crate::{
-    replica::{Fleet, PASSWORD, unix_seconds},
+    replica::{Fleet, PASSWORD},
     servers::{redis, sql::Sql},
 };
 
@@ -60,7 +60,7 @@ async fn no_secret_lies_in_a_dump_of_redis_or_of_the_database_or_in_a_log_at_tra
         let replica = fleet.replica_with(&["telemetry.log_level=trace".to_owned(), tokens]).await;
         let email = "canary@example.com";
         fleet.add_user(email);
-        let user = replica.enrol_by(email, unix_seconds()).await;
+        let user = replica.enrol(email).await;
         let mut secrets: Vec<(&str, Vec<u8>)> = vec![
             ("the password", PASSWORD.into()),
             ("the authenticator's secret", user.app.secret().as_bytes().to_vec()),

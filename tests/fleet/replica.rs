@@ -290,15 +290,21 @@ impl Replica {
 
     /// Signs a user in and enrols an authenticator.
     pub async fn enrol(&self, email: &str) -> Enrolled {
-        self.enrol_by(email, unix_seconds()).await
+        self.enrol_at(email, unix_seconds).await
     }
 
     /// The same, confirmed by the code of another time.
     pub async fn enrol_by(&self, email: &str, confirmed: u64) -> Enrolled {
+        self.enrol_at(email, || confirmed).await
+    }
+
+    async fn enrol_at(&self, email: &str, confirmed: impl FnOnce() -> u64) -> Enrolled {
         let signed_in = self.patient_local_auth(email).await;
         let token = if signed_in.enrollment_required { &signed_in.enrollment_token } else { &signed_in.access_token };
         let enabled = self.enable(token).await.unwrap();
         let app = totp_rs::Totp::from_url(&enabled.otpauth_uri).unwrap();
+        // The time of now is asked once it is needed: until here a busy machine may take a while.
+        let confirmed = confirmed();
         let code = app.generate(confirmed).to_string();
         let session = self.verify(token, &enabled.challenge_id, &code).await.unwrap();
         let (email, backup_codes) = (email.to_owned(), session.backup_codes.clone());

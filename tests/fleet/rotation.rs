@@ -161,7 +161,7 @@ async fn people(fleet: &Fleet, replicas: &[Replica]) -> Vec<Enrolled> {
     for n in 0..USERS {
         let email = format!("user{n}@example.com");
         fleet.add_user(&email);
-        users.push(replicas[n % replicas.len()].enrol_by(&email, unix_seconds()).await);
+        users.push(replicas[n % replicas.len()].enrol(&email).await);
     }
     users
 }

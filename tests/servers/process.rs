@@ -63,10 +63,15 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Waits until it has ended.
+    pub fn wait(&mut self) {
+        self.child.wait().unwrap();
+    }
+
     /// Ends it by a signal, and waits until it has ended.
     pub fn stop(&mut self, signal: &str) {
         self.signal(signal);
-        self.child.wait().unwrap();
+        self.wait();
     }
 
     /// Sends it a signal by its name, such as STOP.

@@ -88,13 +88,17 @@ impl Gateway {
         if let Ok(id) = &id {
             request.headers_mut().insert(guard::REQUEST_ID, id.clone());
         }
-        let mut measure = Measure::begin(request.method(), request.headers());
+        let route = match self.routes.find(request.method(), request.uri().path()) {
+            Found::Route(route, _) => route.template.text(),
+            Found::OtherMethods(_) | Found::Nothing => "",
+        };
+        let measure = Measure::begin(request.method(), route, request.headers());
         let span = measure.span();
         let answering = async {
             match normal(request) {
                 Ok(request) => match page(&request) {
                     Some(page) => Ok(page),
-                    None => self.try_answer(request, peer, &mut measure).await,
+                    None => self.try_answer(request, peer).await,
                 },
                 Err(problem) => Err(problem),
             }
@@ -109,12 +113,7 @@ impl Gateway {
         response
     }
 
-    async fn try_answer<B>(
-        &self,
-        request: Request<B>,
-        peer: Peer,
-        measure: &mut Measure,
-    ) -> Result<Response<Body>, Problem>
+    async fn try_answer<B>(&self, request: Request<B>, peer: Peer) -> Result<Response<Body>, Problem>
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send,
     {
@@ -124,7 +123,6 @@ impl Gateway {
             Found::OtherMethods(methods) => return Err(other_methods(methods.into_iter().collect())),
             Found::Nothing => return Err(Problem::new("UNKNOWN_METHOD", "There is no such path. See /docs.")),
         };
-        measure.has_route(route.template.text());
         let body = read(body, &head.headers).await?;
         let query = head.uri.query().unwrap_or_default();
         let mut message = request::message(route, &values, query, &body).map_err(Problem::invalid)?;

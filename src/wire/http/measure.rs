@@ -12,20 +12,20 @@ use crate::{
 };
 
 /// A request that is under way.
-pub struct Measure {
+pub struct Measure<'a> {
     method: &'static str,
-    route: String,
+    route: &'a str,
     span: Span,
     begun: Instant,
 }
 
-impl Measure {
-    /// A request begins.
-    pub fn begin(method: &Method, headers: &HeaderMap) -> Self {
+impl<'a> Measure<'a> {
+    /// A request begins, of one of our routes; of none of them = an empty one.
+    pub fn begin(method: &Method, route: &'a str, headers: &HeaderMap) -> Self {
         let method = word(method);
-        let span = telemetry::request(method);
+        let span = telemetry::request(method, route);
         continue_trace(&span, headers);
-        Self { method, route: String::new(), span, begun: steady_now() }
+        Self { method, route, span, begun: steady_now() }
     }
 
     /// Its span.
@@ -33,15 +33,10 @@ impl Measure {
         self.span.clone()
     }
 
-    /// It is of this route, which is one of ours.
-    pub fn has_route(&mut self, route: &str) {
-        route.clone_into(&mut self.route);
-    }
-
     /// It is answered.
     pub fn end(self, status: StatusCode) {
-        telemetry::requested(&self.span, self.method, &self.route, status.as_u16());
-        meters().requested(self.method, &self.route, status.as_u16(), self.begun.elapsed());
+        telemetry::requested(&self.span, status.as_u16());
+        meters().requested(self.method, self.route, status.as_u16(), self.begun.elapsed());
     }
 }
 
