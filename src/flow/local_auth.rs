@@ -133,7 +133,13 @@ impl JudgedPassword<'_> {
         }
         let refusal = Refusal::InvalidCredentials;
         let event = Event::of(EventKind::LoginFail, self.judged.id, &call.origin);
-        tx.record(&event.session(principal.session).reason(refusal.reason()), call.now).await?;
+        let event = event.session(principal.session).reason(refusal.reason());
+        tx.record(&event, call.now).await?;
+        if !self.trial.is_right
+            && let Some(count) = self.trial.ladder.lock(&tx, call).await?
+        {
+            tx.record(&Event { kind: EventKind::LoginLock, count: Some(count), ..event }, call.now).await?;
+        }
         tx.commit().await?;
         Err(refusal.into())
     }

@@ -70,8 +70,9 @@ pub(super) async fn prove(kit: &Kit, attempt: &Attempt, code: &Code<'_>, call: &
 /// Judges a code that comes in a call, for no challenge.
 async fn prove_directly(kit: &Kit, user: UserId, input: &str, call: &Call) -> Result<Proven, Stop> {
     let offers = kit.offers(&kit.store.factors(user).await?)?;
+    // Nothing is judged and nothing is paid, so there is nothing to be recorded either.
     let Some(method) = factor::choose(None, input, &offers, false) else {
-        return refuse_misfit(kit, user, call).await;
+        return Err(Stop::Refused);
     };
     judge(kit, user, method, input, None, call).await
 }
@@ -95,7 +96,7 @@ async fn judge(
     }
     match judge_all(&factors, method, &answer, call)? {
         None => {
-            record_lock(&tx, user, method, call).await?;
+            record_lock(&tx, user, key, method, call).await?;
             refuse(tx, EventKind::CodeFail, user, Some(method), call).await
         }
         Some((_, None)) => replay(tx, user, method, call).await,
@@ -232,8 +233,14 @@ fn judge_all<'a>(
 }
 
 /// A wrong code that locks its method is worth a record of its own: whoever watches the log sees the guessing.
-async fn record_lock(tx: &Tx, user: UserId, method: Method, call: &Call) -> Result<(), Error> {
-    let Some((failures, until)) = tx.failures(user, method).await? else {
+pub(super) async fn record_lock(
+    tx: &Tx,
+    user: UserId,
+    key: FailureKey,
+    method: Method,
+    call: &Call,
+) -> Result<(), Error> {
+    let Some((failures, until)) = tx.failures(user, key).await? else {
         return Ok(());
     };
     if until <= call.now {

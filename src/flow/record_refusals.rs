@@ -15,6 +15,8 @@ use crate::{
 
 /// Sources that are told apart in memory; those beyond are counted together, under no address.
 const SOURCES: usize = 10_000;
+/// Rows that are written in one transaction, which keeps others waiting on SQLite.
+const AT_ONCE: usize = 100;
 const MINUTE: i64 = 60;
 
 /// The counts that are not written yet. A crash loses at most the last minute of them.
@@ -31,34 +33,37 @@ impl Refusals {
         *counts.entry((minute, source)).or_default() += 1;
     }
 
-    /// Counts again what could not be written.
-    fn put_back(&self, untold: Vec<((i64, IpAddr), i64)>) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, count) in untold {
-            *counts.entry(key).or_default() += count;
-        }
+    /// Some of the counts of the minutes before a moment. They stay until they are told of: whoever is cut off in between loses none.
+    fn before(&self, now: Timestamp) -> Vec<((i64, IpAddr), i64)> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first_kept = (now.seconds().div_euclid(MINUTE), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        counts.range(..first_kept).take(AT_ONCE).map(|(key, count)| (*key, *count)).collect()
     }
 
-    /// Takes the counts of the minutes before a moment.
-    fn take_before(&self, now: Timestamp) -> Vec<((i64, IpAddr), i64)> {
+    /// These are told.
+    fn told(&self, told: &[((i64, IpAddr), i64)]) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first_kept = (now.seconds().div_euclid(MINUTE), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let kept = counts.split_off(&first_kept);
-        std::mem::replace(&mut *counts, kept).into_iter().collect()
+        for (key, count) in told {
+            if let Some(left) = counts.get_mut(key) {
+                *left -= count;
+                if *left <= 0 {
+                    counts.remove(key);
+                }
+            }
+        }
     }
 }
 
 /// Writes the counts of the minutes before `now`.
 pub async fn record_refusals(kit: &Kit, now: Timestamp) -> Result<(), Error> {
-    let counts = kit.refusals.take_before(now);
-    if counts.is_empty() {
-        return Ok(());
+    loop {
+        let counts = kit.refusals.before(now);
+        if counts.is_empty() {
+            return Ok(());
+        }
+        write(kit, &counts).await?;
+        kit.refusals.told(&counts);
     }
-    let written = write(kit, &counts).await;
-    if written.is_err() {
-        kit.refusals.put_back(counts);
-    }
-    written
 }
 
 async fn write(kit: &Kit, counts: &[((i64, IpAddr), i64)]) -> Result<(), Error> {
@@ -103,7 +108,16 @@ mod tests {
         for n in [0, 7, 7, sources, sources + 1] {
             refusals.count(source(n), NOW);
         }
-        let counts: BTreeMap<_, _> = refusals.take_before(Timestamp::from_seconds(1_800_000_060)).into_iter().collect();
+        let now = Timestamp::from_seconds(1_800_000_060);
+        let mut counts = BTreeMap::new();
+        loop {
+            let some = refusals.before(now);
+            refusals.told(&some);
+            if some.is_empty() {
+                break;
+            }
+            counts.extend(some);
+        }
         assert_eq!(counts.len(), SOURCES + 1);
         let count = |source| counts.get(&(30_000_000, source)).copied();
         assert_eq!((count(source(0)), count(source(6)), count(source(7))), (Some(2), Some(1), Some(3)));
@@ -113,15 +127,18 @@ mod tests {
     #[test]
     fn a_minute_is_told_when_it_is_over_and_again_when_that_went_wrong() {
         let refusals = Refusals::default();
+        let after = |seconds| NOW.plus(std::time::Duration::from_secs(seconds));
         refusals.count(source(1), NOW);
-        assert!(refusals.take_before(NOW).is_empty(), "it is not over");
-        refusals.count(source(1), NOW.plus(std::time::Duration::from_secs(1)));
-        let told = refusals.take_before(NOW.plus(std::time::Duration::from_secs(1)));
+        assert!(refusals.before(NOW).is_empty(), "it is not over");
+        refusals.count(source(1), after(1));
+        let told = refusals.before(after(1));
         assert_eq!(told, [((30_000_000, source(1)), 1)]);
-        assert!(refusals.take_before(NOW.plus(std::time::Duration::from_secs(1))).is_empty(), "once");
-        refusals.put_back(told);
+        assert_eq!(refusals.before(after(1)), told, "nobody has told of it");
+        // One more while it is told of.
         refusals.count(source(1), NOW);
-        let told = refusals.take_before(NOW.plus(std::time::Duration::from_secs(61)));
-        assert_eq!(told, [((30_000_000, source(1)), 2), ((30_000_001, source(1)), 1)]);
+        refusals.told(&told);
+        assert_eq!(refusals.before(after(61)), [((30_000_000, source(1)), 1), ((30_000_001, source(1)), 1)]);
+        refusals.told(&refusals.before(after(61)));
+        assert!(refusals.before(after(61)).is_empty(), "once");
     }
 }

@@ -144,3 +144,39 @@ fn active(keys: &[DataKey], key_use: KeyUse) -> anyhow::Result<&DataKey> {
     let of_use = keys.iter().find(|key| key.key_use == key_use && key.is_active);
     of_use.with_context(|| format!("no active {} key is held", key_use.as_str()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{clock::steady_now, error::Outage};
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+    const PLACE: Place<'_> = Place { table: "users", column: "phone", user: b"u", row: b"u" };
+
+    #[test]
+    fn a_key_that_took_over_while_nobody_had_heard_of_this_process_makes_an_outage_and_no_damage() -> anyhow::Result<()>
+    {
+        let (here, there) = (KeyRing::generate(NOW)?, KeyRing::generate(NOW)?);
+        let sealed = there.seal(PLACE, b"a value")?;
+        let long_ago = steady_now().checked_sub(Duration::from_secs(3600)).context("the machine is young")?;
+        here.fence().open_from(long_ago);
+        assert!(here.open(PLACE, &sealed).is_err_and(|fault| fault.is::<Outage>()));
+        assert!(here.take_damages().is_empty());
+        // What it holds it opens all the while, and whoever was heard of knows every key that there is.
+        here.fence().open_from(steady_now());
+        let own = here.seal(PLACE, b"a value")?;
+        assert!(here.open(PLACE, &sealed).is_err_and(|fault| !fault.is::<Outage>()));
+        assert_eq!(here.take_damages().len(), 1);
+        here.fence().open_from(long_ago);
+        assert_eq!(here.open(PLACE, &own)?.expose(), b"a value");
+        let mut altered = own.clone();
+        *altered.last_mut().context("it is empty")? ^= 1;
+        assert!(
+            here.open(PLACE, &altered).is_err_and(|fault| !fault.is::<Outage>()),
+            "its key is held: it was altered"
+        );
+        Ok(())
+    }
+}

@@ -62,10 +62,11 @@ impl Store {
 }
 
 impl Store {
-    /// The first place of a record of this moment or later; None = all are older.
-    pub async fn first_audit_position_since(&self, time: Timestamp) -> Result<Option<i64>, Error> {
+    /// The first place between two, the last included, that has a record of this moment or later; None = all there are older.
+    pub async fn first_audit_position_since(&self, time: Timestamp, after: i64, to: i64) -> Result<Option<i64>, Error> {
         let since = audit_event::Entity::find()
-            .filter(audit_event::Column::Position.is_not_null())
+            .filter(audit_event::Column::Position.gt(after))
+            .filter(audit_event::Column::Position.lte(to))
             .filter(audit_event::Column::CreateTime.gte(time.millis()));
         let by_place = since.order_by_asc(audit_event::Column::Position).limit(1).select_only();
         by_place.column(audit_event::Column::Position).into_tuple().one(&self.reader).await.map_err(outage)

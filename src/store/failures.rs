@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::Error,
-    model::{FailureKey, Method, UserId},
+    model::{FailureKey, UserId},
     swap::Swap,
 };
 
@@ -38,16 +38,16 @@ impl Store {
         Ok(row.map(|row| Timestamp::from_millis(row.locked_until)))
     }
 
-    /// Failures in a row of the method's enrolled factors, and until when none of its codes is judged.
-    pub async fn failures(&self, user: UserId, method: Method) -> Result<Option<(i64, Timestamp)>, Error> {
-        failures(&self.reader, user, method).await
+    /// Failures in a row, and until when no code is judged that pays there.
+    pub async fn failures(&self, user: UserId, key: FailureKey) -> Result<Option<(i64, Timestamp)>, Error> {
+        failures(&self.reader, user, key).await
     }
 }
 
 impl Tx {
     /// The same, with what this transaction has paid.
-    pub async fn failures(&self, user: UserId, method: Method) -> Result<Option<(i64, Timestamp)>, Error> {
-        failures(&self.inner, user, method).await
+    pub async fn failures(&self, user: UserId, key: FailureKey) -> Result<Option<(i64, Timestamp)>, Error> {
+        failures(&self.inner, user, key).await
     }
 
     /// Makes sure that there is a row to pay into.
@@ -138,10 +138,12 @@ impl Tx {
 async fn failures(
     connection: &impl ConnectionTrait,
     user: UserId,
-    method: Method,
+    key: FailureKey,
 ) -> Result<Option<(i64, Timestamp)>, Error> {
-    let key = FailureKey::Method(method).as_str().to_owned();
-    let row = factor_failure::Entity::find_by_id((user.uuid(), key)).one(connection).await.map_err(outage)?;
+    let row = factor_failure::Entity::find_by_id((user.uuid(), key.as_str().to_owned()))
+        .one(connection)
+        .await
+        .map_err(outage)?;
     Ok(row.map(|row| (row.failures, Timestamp::from_millis(row.locked_until))))
 }
 

@@ -29,6 +29,7 @@ async fn a_replica_that_cannot_follow_goes_on_saying_what_it_holds_and_no_key_ta
     let bench = Bench::new(&[]).await;
     let (roots, kit) = (bench.roots, &bench.kit);
     let new = make_key(&kit.store, &roots, KeyUse::Seal, &call(NOW)).await.unwrap();
+    let keeper_line = roots.to_line();
     let keeper = Keeper::new(roots, NOW);
     let unreadable = async |_| Err(anyhow::anyhow!("others may change it"));
     assert!(follow_keys(kit, &keeper, unreadable, NOW).await.is_err());
@@ -38,8 +39,28 @@ async fn a_replica_that_cannot_follow_goes_on_saying_what_it_holds_and_no_key_ta
     // Nor does a ring that opens nothing take the place of the one that does.
     let other = async |_| RootRing::generate(NOW).map(Some);
     assert!(follow_keys(kit, &keeper, other, NOW).await.is_err());
+    let altered = async |_| {
+        let line = keeper_line.expose().clone();
+        let (id, _) = line.split_once(':').unwrap();
+        RootRing::parse(&format!("{id}:{}", "A".repeat(43) + "=")).map(Some)
+    };
+    assert!(follow_keys(kit, &keeper, altered, NOW).await.is_err(), "one of the same name");
     follow_keys(kit, &keeper, async |_| Ok(None), NOW).await.unwrap();
     assert_eq!(told(promote_key(&kit.store, &new, &call(NOW), NOW).await), "OK");
+}
+
+#[tokio::test]
+async fn a_replica_that_has_not_followed_yet_takes_no_re_sealing_back() {
+    let bench = Bench::new(&["alice@example.com"]).await;
+    let store = &bench.kit.store;
+    add_phones(store, 3).await;
+    let new = make_key(store, &bench.roots, KeyUse::Seal, &call(NOW)).await.unwrap();
+    promote_key(store, &new, &call(NOW), NOW).await.unwrap();
+    assert!(!reseal(&bench.kit, NOW).await.unwrap(), "it holds another key for the active one");
+    assert!(store.reseal(SealedColumn::Factors).await.unwrap().is_none(), "nothing is begun");
+    follow(&bench).await;
+    while reseal(&bench.kit, NOW.plus(MINUTE)).await.unwrap() {}
+    assert_eq!(store.count_sealed_by(SealedColumn::Phones, &new).await.unwrap(), 3);
 }
 
 async fn sign_in(bench: &Bench) -> Result<SignIn, Error> {
@@ -56,7 +77,8 @@ async fn a_process_that_was_suspended_makes_nothing_until_it_has_said_what_it_ho
     let long_ago = steady_now().checked_sub(Duration::from_secs(21)).unwrap();
     kit.ring.fence().open_from(long_ago);
     let key = active(&kit.store, KeyUse::Seal).await;
-    let fault = kit.store.seal_anew(SealedColumn::Phones, &rows[0], &key).await.err().unwrap().into_anyhow();
+    let row = rows.iter().find(|(_, _, sealed)| sealed.is_some()).unwrap();
+    let fault = kit.store.seal_anew(SealedColumn::Phones, row, &key).await.err().unwrap().into_anyhow();
     assert!(fault.is::<Outage>(), "{fault:#}");
     assert!(kit.access.keys().sign(b"anything").is_err());
     let refused = told(sign_in(&bench).await);

@@ -74,6 +74,18 @@ async fn somebody_else_cannot_remove_it() {
 }
 
 #[tokio::test]
+async fn what_has_the_form_of_no_code_is_refused_and_fills_no_log() {
+    let world = World::new().await;
+    let (_, alice) = world.enrol(ALICE).await;
+    for code in ["12345", "not a code", "é"] {
+        let request = pb::DisableRequest { code: code.to_owned(), ..Default::default() };
+        assert_eq!(reason(world.disable(&alice, request).await), "INVALID_CODE", "{code}");
+        assert_eq!(reason(world.backup_codes(&alice, code, "").await), "INVALID_CODE", "{code}");
+    }
+    assert_eq!(world.audited("authn_code_fail").await, 0);
+}
+
+#[tokio::test]
 async fn an_account_that_must_have_a_factor_keeps_its_last() {
     let world = World::new().await;
     let (_, confirmed) = world.enrol_whole(ADMIN).await;

@@ -130,6 +130,7 @@ async fn wrong_codes_end_a_pending_enrolment_and_make_the_next_one_wait() {
         assert_eq!(code, tonic::Code::PermissionDenied, "the caller is signed in, so the call is refused");
         assert_eq!(details.error_info().unwrap().reason, "INVALID_CODE");
     }
+    assert_eq!(world.audited("authn_login_lock").await, 1);
     assert_eq!(reason(world.verify_as(&session.access_token, "", &wrong).await), "CHALLENGE_EXPIRED");
     let enabled = world.enable(&session.access_token).await.unwrap();
     let app = world.authenticator(&enabled);

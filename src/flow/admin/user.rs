@@ -13,7 +13,7 @@ use crate::{
         unlock_user::unlock_in,
     },
     limit,
-    model::{Account, Method, Principal, UserId},
+    model::{Account, FailureKey, Method, Principal, UserId},
     secret::Secret,
     store::AccountFilter,
 };
@@ -47,7 +47,7 @@ pub async fn read_user(kit: &Kit, user: UserId, call: &Call) -> Result<(SeenUser
     let seen = seen(kit, user).await?;
     let mut locks = Vec::new();
     for method in Method::ALL {
-        let Some((failures, until)) = kit.store.failures(user, method).await? else {
+        let Some((failures, until)) = kit.store.failures(user, FailureKey::Method(method)).await? else {
             continue;
         };
         if until > call.now {

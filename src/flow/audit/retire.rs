@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     flow::{Call, Kit, again::again},
     model::{ChainPoint, Event, EventKind},
+    seal::hex,
     swap::Swap,
 };
 
@@ -21,9 +22,10 @@ const RANGES: i64 = 10;
 pub async fn retire_audit(kit: &Kit, retention: Duration, call: &Call) -> Result<(), Error> {
     let cutoff = call.now.minus(retention);
     let (anchor, end) = kit.store.audit_chain().await?;
-    let kept = kit.store.first_audit_position_since(cutoff).await?;
-    let last_old = kept.map_or(end.position, |kept| kept.saturating_sub(1)).min(end.position);
-    let to = last_old.saturating_sub(last_old.rem_euclid(RANGE)).min(anchor.position.saturating_add(RANGE * RANGES));
+    let reach = anchor.position.saturating_add(RANGE * RANGES).min(end.position);
+    let kept = kit.store.first_audit_position_since(cutoff, anchor.position, reach).await?;
+    let last_old = kept.map_or(reach, |kept| kept.saturating_sub(1));
+    let to = last_old.saturating_sub(last_old.rem_euclid(RANGE));
     let keys = kit.access.keys();
     let is_ours = |point: &ChainPoint, message: &[u8]| {
         audit::is_beginning(point) || keys.has_signed(&point.key_id, message, &point.signature)
@@ -62,7 +64,9 @@ async fn begin_after(kit: &Kit, anchor: &ChainPoint, mut new: ChainPoint, call: 
         return tx.roll_back().await;
     }
     let count = Some(new.position - anchor.position);
-    let event = Event { count, ..Event::about_nobody(EventKind::AuditRetired, &call.origin) };
+    // Where the log begins from now on stays in it, for whoever has kept a head of before.
+    let note = format!("up to {} {}", new.position, hex(&new.hash));
+    let event = Event { count, ..Event::about_nobody(EventKind::AuditRetired, &call.origin).note(&note) };
     tx.record(&event, call.now).await?;
     tx.commit().await
 }

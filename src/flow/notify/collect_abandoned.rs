@@ -68,6 +68,13 @@ async fn was_completed(kit: &Kit, position: i64, record: &AuditRecord) -> Result
         before: Some(record.create_time.plus(challenge::CHALLENGE_LIFE + SLACK)),
         ..AuditFilter::default()
     };
-    let (found, _) = kit.store.audit_records_after(&filter, position.saturating_sub(SEALED_AT_ONCE), 1).await?;
-    Ok(!found.is_empty())
+    let mut from = position.saturating_sub(SEALED_AT_ONCE);
+    loop {
+        // A reach at a time, to the end of what is sealed.
+        let (found, seen) = kit.store.audit_records_after(&filter, from, 1).await?;
+        if !found.is_empty() || seen <= from {
+            return Ok(!found.is_empty());
+        }
+        from = seen;
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
         Call, Kit, Tokens,
         attempt::{Attempt, Stop},
         enable::has_room,
-        prove::{of_phone, pay, record_lost, refuse},
+        prove::{of_phone, pay, record_lock, record_lost, refuse},
         send_code::Tolls,
     },
     model::{
@@ -66,6 +66,7 @@ pub(super) async fn confirm(
     };
     may_enrol(account.role)?;
     let Some(spent) = spent else {
+        record_lock(&tx, user, FailureKey::Enrolment(method), method, call).await?;
         return refuse(tx, EventKind::CodeFail, user, Some(method), call).await;
     };
     let factors = tx.factors(user).await?;

@@ -1,6 +1,11 @@
 //! The audit log, for administrators.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{Stream, stream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -8,7 +13,7 @@ use tonic::Status;
 
 use super::Admin;
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::{Clock, Timestamp, steady_now},
     error::{Error, Refusal},
     flow::{Kit, Page, audit},
     model::{AuditRecord, Principal, Role},
@@ -24,8 +29,9 @@ use crate::{
 
 /// The log is looked at so often.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// And the session of whoever follows it after so many looks, each at no more than so many records.
-const LOOKS: u32 = 2;
+/// And the session of whoever follows it.
+const SESSION_INTERVAL: Duration = Duration::from_secs(1);
+/// Records of a look.
 const BATCH: u64 = 25;
 /// So many follow it at once, by one replica.
 pub const WATCHERS: usize = 64;
@@ -90,7 +96,7 @@ impl Admin {
             filter,
             position,
             ready: VecDeque::new(),
-            looks: 0,
+            checked: None,
             _place: place,
         };
         Ok(Box::pin(stream::unfold(Some(watcher), |watcher| async move {
@@ -115,7 +121,8 @@ struct Watcher {
     filter: AuditFilter,
     position: i64,
     ready: VecDeque<(i64, AuditRecord)>,
-    looks: u32,
+    /// When it was last seen that the session lives.
+    checked: Option<Instant>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -123,17 +130,18 @@ impl Watcher {
     /// The next record, when there is one; None = the service stops.
     async fn next(&mut self) -> Result<Option<pb::WatchAuditEventsResponse>, Error> {
         loop {
+            if *self.stopped.borrow() {
+                return Ok(None);
+            }
+            // Before each record, however long the one before has waited to be taken.
+            if self.checked.is_none_or(|checked| checked.elapsed() >= SESSION_INTERVAL) {
+                self.must_live().await?;
+                self.checked = Some(steady_now());
+            }
             if let Some(record) = self.ready.pop_front() {
                 let resume_token = record.0.to_string();
                 return Ok(Some(pb::WatchAuditEventsResponse { audit_event: Some(shown(record)), resume_token }));
             }
-            if *self.stopped.borrow() {
-                return Ok(None);
-            }
-            if self.looks.is_multiple_of(LOOKS) {
-                self.must_live().await?;
-            }
-            self.looks = self.looks.wrapping_add(1);
             let (records, seen) = audit::records_after(&self.kit.store, &self.filter, self.position, BATCH).await?;
             self.position = seen;
             self.ready = records.into();
