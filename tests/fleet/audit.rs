@@ -2,12 +2,13 @@
 
 use std::{process::Stdio, time::Duration};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign::wire::pb;
 use tokio::task::JoinSet;
 use tonic::Response;
 
 use crate::{
-    replica::{Fleet, PASSWORD, reason, unix_seconds, until, with_token},
+    replica::{Fleet, PASSWORD, Replica, reason, unix_seconds, until, with_token},
     servers::{redis, sql::Sql},
 };
 
@@ -22,6 +23,28 @@ fn verified(fleet: &Fleet) -> String {
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     told
+}
+
+/// The session of an access token.
+fn session_of(access_token: &str) -> String {
+    let claims = URL_SAFE_NO_PAD.decode(access_token.split('.').nth(1).unwrap()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    claims["sid"].as_str().unwrap().to_owned()
+}
+
+/// The sessions of every sign-in that the log has sealed.
+async fn sessions_signed_in(replica: &Replica, admin: &str) -> Vec<String> {
+    let (mut sessions, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let kinds = vec!["authn_login_success".to_owned()];
+        let request = pb::ListAuditEventsRequest { kinds, page_token, page_size: 200, ..Default::default() };
+        let page = replica.admin.clone().list_audit_events(with_token(request, admin)).await.unwrap().into_inner();
+        sessions.extend(page.audit_events.into_iter().map(|event| event.session_id));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return sessions;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,10 +64,15 @@ async fn five_hundred_sign_ins_at_once_leave_a_record_each_and_a_whole_chain() {
             let mut client = replicas[n % 3].twofa.clone();
             let email = format!("user{}@example.com", n % USERS);
             let request = pb::LocalAuthRequest { email, password: PASSWORD.to_owned() };
-            calls.spawn(async move { reason(&client.local_auth(request).await) });
+            calls.spawn(async move {
+                let answer = client.local_auth(request).await;
+                let session = answer.as_ref().ok().map(|answer| session_of(&answer.get_ref().access_token));
+                (reason(&answer), session)
+            });
         }
-        let answers = calls.join_all().await;
-        let done = answers.iter().filter(|answer| *answer == "OK").count();
+        let (answers, sessions): (Vec<_>, Vec<_>) = calls.join_all().await.into_iter().unzip();
+        let sessions: Vec<_> = sessions.into_iter().flatten().collect();
+        let done = sessions.len();
         let known = ["OK", "RATE_LIMITED", "STORE_UNAVAILABLE", "DEADLINE_EXCEEDED"];
         assert!(answers.iter().all(|answer| known.contains(&answer.as_str())), "{answers:?}");
         // As many as can be hashed wait, and the others are told to.
@@ -55,6 +83,11 @@ async fn five_hundred_sign_ins_at_once_leave_a_record_each_and_a_whole_chain() {
         assert!((done..=SIGN_INS).contains(&recorded), "{done} {recorded}");
         until("everything is sealed", Duration::from_secs(20), async || fleet.count(UNSEALED).await == 0).await;
         verified(&fleet);
+        let listed = sessions_signed_in(&replicas[0], &admin).await;
+        assert!(
+            sessions.iter().all(|session| listed.contains(session)),
+            "each that was done is in the log, by its name"
+        );
 
         // Whoever seals dies, and whoever seals next, in the middle of more.
         for _ in 0..2 {

@@ -7,8 +7,10 @@ use base64::{
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 
+use countersign::wire::pb;
+
 use crate::{
-    replica::{Fleet, PASSWORD},
+    replica::{Fleet, PASSWORD, with_token},
     servers::{redis, sql::Sql},
 };
 
@@ -74,6 +76,8 @@ async fn no_secret_lies_in_a_dump_of_redis_or_of_the_database_or_in_a_log_at_tra
         let session = replica.verify("", &answered.challenge_id, &user.backup_codes[0]).await.unwrap();
         let waiting = replica.local_auth(email).await.unwrap();
         assert!(replica.verify("", &waiting.challenge_id, "AAAA-2222").await.is_err());
+        let known = pb::ValidateAccessTokenRequest { access_token: session.access_token.clone() };
+        replica.sessions.clone().validate_access_token(with_token(known, SERVICE_TOKEN)).await.unwrap();
         let renewed = replica.refresh(&session.refresh_token).await.unwrap();
         for (name, text) in [
             ("a challenge", answered.challenge_id),

@@ -3,8 +3,9 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -76,6 +77,46 @@ fn both_listeners_speak_tls_alone_and_health_is_asked_over_it() {
     assert!(text(&output.stdout).contains("INVALID_CREDENTIALS"), "{}", text(&output.stdout));
 }
 
+/// A connection over TLS that is asked more than once.
+struct Held {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Held {
+    fn open(service: &Service, ca: &Path) -> Self {
+        let connect = format!("localhost:{}", service.http.port());
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-quiet", "-no_ign_eof", "-servername", "localhost", "-verify_return_error"]);
+        command.args(["-connect", &connect, "-CAfile"]).arg(ca);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, input, output }
+    }
+
+    /// The first line of an answer; the rest is read too.
+    fn ask(&mut self) -> String {
+        self.input.write_all(b"HEAD /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        self.input.flush().unwrap();
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            if self.output.read_line(&mut line).unwrap() == 0 || line.trim().is_empty() {
+                return lines.into_iter().next().unwrap_or_default();
+            }
+            lines.push(line);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn a_certificate_is_renewed_under_load_and_no_call_fails() {
     let place = Place::new();
@@ -84,7 +125,7 @@ fn a_certificate_is_renewed_under_load_and_no_call_fails() {
         let connect = format!("localhost:{}", service.http.port());
         let mut command = Command::new("openssl");
         command.args(["s_client", "-connect", &connect, "-servername", "localhost", "-CAfile"]).arg(&ca);
-        let shown = ended(command.stdin(std::process::Stdio::null()));
+        let shown = ended(command.stdin(Stdio::null()));
         let path = place.path("shown.pem");
         fs::write(&path, &shown.stdout).unwrap();
         text(&ended(Command::new("openssl").args(["x509", "-noout", "-serial", "-in"]).arg(&path)).stdout)
@@ -97,6 +138,9 @@ fn a_certificate_is_renewed_under_load_and_no_call_fails() {
     }
     let (certificate, key) = client_certificate(renewed.home.path(), "server", "DNS:localhost,IP:127.0.0.1", "2");
     fs::write(renewed.path("server.ext"), "").unwrap();
+    // A connection that is open all the while.
+    let mut held = Held::open(&service, &ca);
+    assert!(held.ask().contains("200 OK"));
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let callers: Vec<_> = (0..3)
@@ -130,6 +174,7 @@ fn a_certificate_is_renewed_under_load_and_no_call_fails() {
         }
     });
     assert_ne!(serial(&service), before);
+    assert!(held.ask().contains("200 OK"), "a connection of before goes on");
     let log = fs::read_to_string(&service.log).unwrap();
     assert!(log.contains("the certificate of the listeners was changed"), "{log}");
     assert!(log.contains("the one that was goes on"), "{log}");
