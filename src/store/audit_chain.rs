@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
     sea_query::{CaseStatement, Expr},
 };
 
@@ -44,20 +44,15 @@ impl Store {
         points(row.context("the end of the audit chain is not in the database")?)
     }
 
-    /// Since when there is a record that is not sealed; None = there is none.
+    /// Since when there is a record that is not sealed; None = there is none. The beginning of time stands for one that was altered so that
+    /// its time cannot be read.
     pub async fn oldest_unsealed_audit_record(&self) -> Result<Option<Timestamp>, Error> {
         let unsealed = audit_event::Entity::find().filter(audit_event::Column::Position.is_null());
-        // A column that can be read whatever else the record holds.
-        let oldest: Option<i64> = unsealed
-            .order_by_asc(audit_event::Column::Id)
-            .select_only()
-            .column(audit_event::Column::CreateTime)
-            .limit(1)
-            .into_tuple()
-            .one(&self.reader)
-            .await
-            .map_err(outage)?;
-        Ok(oldest.map(Timestamp::from_millis))
+        let oldest = unsealed.order_by_asc(audit_event::Column::Id).limit(1);
+        let oldest = oldest.select_only().column(audit_event::Column::CreateTime).into_query();
+        let statement = self.reader.get_database_backend().build(&oldest);
+        let row = self.reader.query_one_raw(statement).await.map_err(outage)?;
+        Ok(row.map(|row| Timestamp::from_millis(row.try_get_by_index(0).unwrap_or(0))))
     }
 }
 
