@@ -78,11 +78,6 @@ impl Rule {
         self.callers == [pb::Caller::Admin]
     }
 
-    /// Whether anybody may call who shows nothing at all: no token, and no challenge.
-    pub fn is_open(&self) -> bool {
-        self.callers == [pb::Caller::Public]
-    }
-
     /// Whether an operator may demand that services alone call.
     pub fn is_for_services(&self) -> bool {
         self.callers.contains(&pb::Caller::Service)

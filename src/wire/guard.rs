@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Frame;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tonic::{Status, body::Body};
@@ -34,8 +34,11 @@ use crate::{
 const METADATA_BYTES: usize = 8 * 1024;
 /// Calls that are worked on at once; more are turned away at once. Health and reflection are outside it.
 const CALLS_AT_ONCE: usize = 1024;
-/// Of these, calls that anybody may make who shows nothing: a flood of sign-ins leaves the rest to those who have begun.
-const OPEN_CALLS_AT_ONCE: usize = 512;
+/// Of these, calls that have a password hashed for whoever asks: a flood of them leaves the rest to those who have begun.
+const PASSWORDS_AT_ONCE: usize = 512;
+const PASSWORDS: [&str; 2] = ["/countersign.v1.TwoFaService/LocalAuth", "/countersign.v1.SessionService/SetPassword"];
+/// Bytes of a message as it travels, with its length before it.
+const BODY_BYTES: usize = 64 * 1024 + 5;
 /// A call takes no longer, whatever the caller allows.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// A call gives up a moment before its caller does, so that the answer arrives.
@@ -70,7 +73,7 @@ struct Watch {
     proxies: Proxies,
     services: KnownServices,
     calls: Semaphore,
-    open_calls: Semaphore,
+    passwords: Semaphore,
     tasks: TaskTracker,
 }
 
@@ -85,8 +88,8 @@ impl Guard {
     /// A door with these rules.
     pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, door: Door) -> Self {
         let Door { rules, proxies, services } = door;
-        let (calls, open_calls) = (Semaphore::new(CALLS_AT_ONCE), Semaphore::new(OPEN_CALLS_AT_ONCE));
-        Self(Arc::new(Watch { kit, clock, rules, proxies, services, calls, open_calls, tasks: TaskTracker::new() }))
+        let (calls, passwords) = (Semaphore::new(CALLS_AT_ONCE), Semaphore::new(PASSWORDS_AT_ONCE));
+        Self(Arc::new(Watch { kit, clock, rules, proxies, services, calls, passwords, tasks: TaskTracker::new() }))
     }
 }
 
@@ -203,7 +206,7 @@ impl Watch {
         Call { now, origin }
     }
 
-    async fn pass<S>(&self, inner: S, mut request: Request<Body>, mut call: Call) -> Result<Response<Body>, Turned>
+    async fn pass<S>(&self, inner: S, request: Request<Body>, mut call: Call) -> Result<Response<Body>, Turned>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send,
@@ -219,15 +222,17 @@ impl Watch {
             return Ok(inner.oneshot(request).await.unwrap_or_else(|never| match never {}));
         }
         let rule = self.rules.find(path).ok_or(Refusal::UnknownMethod)?;
-        let busy = |_| Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) };
-        let _of_open = rule.is_open().then(|| self.open_calls.try_acquire()).transpose().map_err(busy)?;
-        let _place = self.calls.try_acquire().map_err(busy)?;
+        let is_password = PASSWORDS.contains(&path);
         let deadline = deadline(request.headers());
         if rule.is_for_services() {
             let names = request.extensions().get::<Peer>().map(|peer| Arc::clone(&peer.names)).unwrap_or_default();
             self.services.admit(&names, request.headers())?;
         }
         let answer = async {
+            let mut request = whole(request).await?;
+            let busy = |_| Refusal::RateLimited { retry_after: Some(Duration::from_secs(1)) };
+            let _of_passwords = is_password.then(|| self.passwords.try_acquire()).transpose().map_err(busy)?;
+            let _place = self.calls.try_acquire().map_err(busy)?;
             let admitted = rule.admit(&self.kit, request.headers(), &call).await;
             let caller = admitted.map_err(|error| Turned::Away(status::of(error, &call.origin.request_id)))?;
             if rule.is_for_administrators() {
@@ -239,6 +244,17 @@ impl Watch {
             Ok(inner.oneshot(request).await.unwrap_or_else(|never| match never {}))
         };
         tokio::time::timeout(deadline, answer).await.map_err(|_| Refusal::DeadlineExceeded)?
+    }
+}
+
+/// The request once its message is there: one that does not come takes nobody's place. Every call of ours begins with one message.
+async fn whole(request: Request<Body>) -> Result<Request<Body>, Turned> {
+    let (head, body) = request.into_parts();
+    match Limited::new(body, BODY_BYTES).collect().await {
+        Ok(body) => Ok(Request::from_parts(head, Body::new(Full::new(body.to_bytes())))),
+        Err(fault) if fault.is::<LengthLimitError>() => Err(Refusal::RequestTooLarge.into()),
+        // The client has left.
+        Err(_) => Err(Refusal::DeadlineExceeded.into()),
     }
 }
 

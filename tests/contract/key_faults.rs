@@ -15,7 +15,7 @@ use countersign::{
     },
     seal::{KeyState, KeyUse, RootRing},
     secret::Secret,
-    store::{Held, SealedColumn},
+    store::{Held, Reseal, SealedColumn},
     swap::Swap,
 };
 
@@ -61,6 +61,15 @@ async fn a_replica_that_has_not_followed_yet_takes_no_re_sealing_back() {
     follow(&bench).await;
     while reseal(&bench.kit, NOW.plus(MINUTE)).await.unwrap() {}
     assert_eq!(store.count_sealed_by(SealedColumn::Phones, &new).await.unwrap(), 3);
+    // A third key, which another replica seals with already.
+    let third = make_key(store, &bench.roots, KeyUse::Seal, &call(NOW)).await.unwrap();
+    follow(&bench).await;
+    promote_key(store, &third, &call(NOW), NOW).await.unwrap();
+    let known = store.reseal(SealedColumn::Phones).await.unwrap();
+    let begun = Reseal { key_id: third.clone(), last: uuid::Uuid::nil(), count: 0, is_done: false };
+    assert_eq!(store.save_reseal(SealedColumn::Phones, known.as_ref(), &begun).await.unwrap(), Swap::Done);
+    assert!(!reseal(&bench.kit, NOW.plus(MINUTE)).await.unwrap());
+    assert_eq!(store.reseal(SealedColumn::Phones).await.unwrap().unwrap().key_id, third, "not taken back");
 }
 
 async fn sign_in(bench: &Bench) -> Result<SignIn, Error> {

@@ -59,7 +59,10 @@ impl Sql {
         as_user(initdb.arg("--pwfile").arg(&password).arg("-D").arg(&data), POSTGRES);
         let mut arguments = postgres_arguments(&data, &home, port);
         arguments.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
-        let server = Server::start(&program("postgres"), &arguments, Some(POSTGRES), &home, port);
+        let mut server = Server::start(&program("postgres"), &arguments, Some(POSTGRES), &home, port);
+        // Its port answers before it does.
+        let log = |server: &Server| std::fs::read_to_string(server.home.join("log")).unwrap_or_default();
+        server.wait_until(|server| log(server).contains("ready to accept connections"));
         Self { server, arguments, scheme: "postgres", user: "postgres" }
     }
 
