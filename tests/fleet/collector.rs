@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    fs,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -23,7 +25,7 @@ use prost::Message;
 use tokio::{net::TcpListener, task::JoinSet};
 use tonic::{
     Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
+    transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
 
 /// A span as it was sent.
@@ -55,10 +57,21 @@ struct All {
 
 impl Collector {
     pub async fn start() -> Self {
+        Self::start_by(Server::builder()).await
+    }
+
+    /// One that speaks TLS, with this certificate and its key.
+    pub async fn start_with_tls(certificate: &Path, key: &Path) -> Self {
+        let read = |path| fs::read_to_string(path).unwrap();
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(read(certificate), read(key)));
+        Self::start_by(Server::builder().tls_config(tls).unwrap()).await
+    }
+
+    async fn start_by(mut builder: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let kept = Kept::default();
-        let routes = Server::builder()
+        let routes = builder
             .add_service(TraceServiceServer::new(kept.clone()))
             .add_service(MetricsServiceServer::new(kept.clone()));
         let mut server = JoinSet::new();

@@ -12,7 +12,12 @@ use crate::{
     provider::{Manner, Provider},
     receiver::Receiver,
     replica::{Enrolled, Fleet, PASSWORD, Replica, now, until},
-    servers::{process::free_port, redis, sql::Sql},
+    servers::{
+        certificates::certificates,
+        process::{free_port, home},
+        redis,
+        sql::Sql,
+    },
 };
 
 const APP: &str = "traced@example.com";
@@ -141,6 +146,31 @@ async fn a_sign_in_over_rest_is_one_trace_down_to_the_stores() {
             assert!(observed.fleet.count(&query).await > 0, "{trace}");
         }
         assert!(observed.collector.keys().iter().all(|key| key == KEY));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_is_reached_by_tls_and_only_one_that_its_authority_vouches_for() {
+    let place = home("collector", None);
+    let (ca, certificate, key) = certificates(&place);
+    let (other_ca, _, _) = certificates(&home("other-collector", None));
+    for (authority, is_told) in [(&ca, true), (&other_ca, false)] {
+        let collector = Collector::start_with_tls(&certificate, &key).await;
+        let fleet = Fleet::new(&Sql::shared_postgres().new_database(), &redis::url(redis::shared()));
+        fleet.add_user(APP);
+        let sets = [
+            format!("telemetry.otlp_endpoint=https://localhost:{}", collector.address.port()),
+            format!("telemetry.otlp_ca_file={}", authority.display()),
+            "telemetry.otlp_metrics_seconds=1".to_owned(),
+        ];
+        let mut replica = fleet.replica_with(&sets).await;
+        replica.patient_local_auth(APP).await;
+        if is_told {
+            let has_come = async || !collector.metrics().is_empty() && !collector.bytes().is_empty();
+            until("traces and metrics come", Duration::from_secs(20), has_come).await;
+        }
+        replica.process.stop("TERM");
+        assert_eq!(!collector.bytes().is_empty(), is_told, "{}", authority.display());
     }
 }
 
