@@ -275,7 +275,7 @@ async fn giant_headers_and_bodies_that_never_end_are_refused_in_time() {
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.is_empty() || answer.contains(" 413 ") || answer.contains(" 431 "), "{bytes}: {answer}");
     }
-    // More calls whose messages do not come than there are places for calls that show nothing; and requests likewise.
+    // More calls whose messages do not come than there are places for calls; and as many requests as a host may have connections.
     let mut slow = JoinSet::new();
     for _ in 0..12 {
         let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
@@ -303,7 +303,7 @@ async fn slow_grpc(client: Client<HttpConnector, SlowBody>, address: SocketAddr)
         BytesMut::from(&[0, 0, 0, 0, 100, 1][..]).freeze(),
     ))]);
     let body = StreamBody::new(futures_util::StreamExt::chain(begin, futures_util::stream::pending())).boxed();
-    let request = http::Request::post(format!("http://{address}/countersign.v1.TwoFaService/LocalAuth"));
+    let request = http::Request::post(format!("http://{address}/countersign.v1.SessionService/GetJwks"));
     let request = request.header("content-type", "application/grpc").header("te", "trailers").body(body).unwrap();
     let Ok(answer) = client.request(request).await else { return "hung up".to_owned() };
     let header = |map: &http::HeaderMap| map.get("grpc-status").map(|value| value.to_str().unwrap().to_owned());
