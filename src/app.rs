@@ -14,7 +14,7 @@ use background::{in_time, own_call};
 pub use open::{Schema, open_store, open_with_roots, schema_status};
 pub use ring::{RingDesk, read_ring, write_ring};
 
-use crate::wire::http::{Cookie, Gateway, Server};
+use crate::wire::http::{Console, Cookie, Gateway, Server};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     config::{Config, Redis, RedisAddress},
@@ -124,7 +124,8 @@ impl App {
         if let (Some(http), Some(listener)) = (&config.http, listeners.http) {
             let cookie = Cookie { is_secure: http.secure_cookies || listeners.tls.is_some() };
             let gateway = Gateway::of_this_release(services.in_process(), cookie, Arc::clone(&clock))?;
-            let server = Server::new(gateway, config.trusted_proxies.clone(), listeners.tls.clone())?;
+            let console = Console::new(services.in_process(), cookie.is_secure, Arc::clone(&clock));
+            let server = Server::new(gateway, console, config.trusted_proxies.clone(), listeners.tls.clone())?;
             servers.spawn(server.serve(listener, until_set(stopped.clone())));
         }
         let quiet = Box::pin(services.quiet());

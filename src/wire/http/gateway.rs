@@ -176,7 +176,7 @@ async fn ready(client: &mut Grpc<InProcess>) {
 }
 
 /// A request that is of one host and of a size that is taken, with its host among its headers.
-fn normal<B>(mut request: Request<B>) -> Result<Request<B>, Problem> {
+pub fn normal<B>(mut request: Request<B>) -> Result<Request<B>, Problem> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target + header_bytes(request.headers()) > HEADER_BYTES {
         let text = "Path, query and headers are too large: at most 16 KiB are taken.";

@@ -35,6 +35,7 @@ use super::{
         peer::{self, Peer},
         places::{Place, Places},
     },
+    console::Console,
     gateway::Gateway,
     pages::Pages,
 };
@@ -72,6 +73,7 @@ const LOCAL_RESETS: usize = 100;
 /// The server.
 pub struct Server {
     gateway: Gateway,
+    console: Console,
     pages: Pages,
     places: Places,
     tls: Option<Arc<ServerTls>>,
@@ -92,10 +94,15 @@ impl Pulse {
 }
 
 impl Server {
-    /// A server of this gateway and the pages about it. Proxies that are trusted bring the connections of many.
-    pub fn new(gateway: Gateway, proxies: Vec<IpNet>, tls: Option<Arc<ServerTls>>) -> anyhow::Result<Self> {
+    /// A server of this gateway, the pages about it, and the console. Proxies that are trusted bring the connections of many.
+    pub fn new(
+        gateway: Gateway,
+        console: Console,
+        proxies: Vec<IpNet>,
+        tls: Option<Arc<ServerTls>>,
+    ) -> anyhow::Result<Self> {
         let pages = Pages::new(gateway.routes())?;
-        Ok(Self { gateway, pages, places: Places::new(CONNECTIONS, CONNECTIONS_OF_PEER, proxies), tls })
+        Ok(Self { gateway, console, pages, places: Places::new(CONNECTIONS, CONNECTIONS_OF_PEER, proxies), tls })
     }
 
     /// Serves until `stop` resolves, and then until the calls that are under way are done.
@@ -175,7 +182,11 @@ impl Server {
         let asks_first = head.headers.contains_key(header::EXPECT);
         let request = Request::from_parts(head, &mut body);
         let is_http1 = request.version() < Version::HTTP_2;
-        let mut response = self.gateway.answer(request, peer, |request| self.pages.find(request)).await;
+        let mut response = if Console::serves(request.uri().path()) {
+            self.console.answer(request, peer).await
+        } else {
+            self.gateway.answer(request, peer, |request| self.pages.find(request)).await
+        };
         let is_done = if asks_first { body.is_end_stream() } else { drain(&mut body).await };
         if !is_done && is_http1 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
