@@ -1,25 +1,21 @@
 // A browser that looks at every page on the way: no error in its console, nothing against the content security policy, no request to
 // another host, nothing that axe finds serious, nothing wider than the window.
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 
 const tools = createRequire(join(process.cwd(), "target/tools/node_modules/"));
 const { chromium } = tools("playwright-core");
 const AXE = readFileSync(tools.resolve("axe-core/axe.min.js"), "utf8");
 
-const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const QUIET = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--no-sandbox"];
 
 export const problems = [];
 
 /** A browser of so wide a window, with light or dark colours. */
 export async function launch({ origin, width, scheme, shots }) {
-  const home = mkdtempSync(join(tmpdir(), "console-"));
-  const { existsSync } = await import("node:fs");
-  const executablePath = CHROMIUM.find(existsSync);
+  const executablePath = process.env.PATH.split(delimiter).map((folder) => join(folder, "chromium")).find(existsSync);
   if (!executablePath) throw new Error("no chromium; .ci/install installs it");
   const browser = await chromium.launch({ executablePath, args: QUIET, headless: true });
   if (shots) mkdirSync(shots, { recursive: true });
@@ -39,7 +35,7 @@ export async function launch({ origin, width, scheme, shots }) {
     await context.addInitScript(() => {
       addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
     });
-    context.setDefaultTimeout(10_000);
+    context.setDefaultTimeout(30_000);
     const page = await context.newPage();
     watch(context, page, name);
     return { name, context, page, look: (what) => look(page, `${name}-${what}`) };
@@ -72,10 +68,5 @@ export async function launch({ origin, width, scheme, shots }) {
     if (shots) await page.screenshot({ path: join(shots, `${name}-${width}-${scheme}.png`), fullPage: true });
   }
 
-  async function close() {
-    await browser.close();
-    rmSync(home, { recursive: true, force: true });
-  }
-
-  return { person, close };
+  return { person, close: () => browser.close() };
 }

@@ -19,7 +19,7 @@ const code = (secret, steps) => execFileSync("oathtool", ["--totp", "--base32", 
 
 /** Asks until there is an answer. */
 async function until(what, ask) {
-  for (let left = 400; left > 0; left -= 1) {
+  for (let left = 1200; left > 0; left -= 1) {
     const answer = await ask();
     if (answer) return answer;
     await new Promise((resolve) => setTimeout(resolve, 25));

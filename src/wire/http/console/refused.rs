@@ -54,10 +54,13 @@ impl Refused {
 
     /// The status of a page that says so.
     pub fn status(&self) -> StatusCode {
-        if self.is("FORM_EXPIRED") {
-            return StatusCode::FORBIDDEN;
+        match reasons::find(&self.reason).map(|reason| reason.status) {
+            // A page asks for no header that a browser could send: it says itself what to do.
+            Some(StatusCode::UNAUTHORIZED) => StatusCode::FORBIDDEN,
+            Some(status) => status,
+            None if self.is("FORM_EXPIRED") => StatusCode::FORBIDDEN,
+            None => StatusCode::INTERNAL_SERVER_ERROR,
         }
-        reasons::find(&self.reason).map_or(StatusCode::INTERNAL_SERVER_ERROR, |reason| reason.status)
     }
 }
 

@@ -1,0 +1,162 @@
+//! What is done on the console: enrolling before there is a session, stepping up in place, and changing the policy.
+
+use http::StatusCode;
+
+use crate::{
+    audit::sealed,
+    browser::{ACCESS, Browser, between},
+    phone::{NUMBER, world as world_with_phones},
+    world::{ADMIN, ALICE, PASSWORD, World},
+};
+
+/// The value of a field of a page.
+fn value<'a>(page: &'a str, name: &str) -> &'a str {
+    between(page, &format!("name=\"{name}\" value=\""), "\"").unwrap_or_else(|| panic!("no {name} in {page}"))
+}
+
+#[tokio::test]
+async fn whoever_must_enrol_does_so_before_there_is_a_session() {
+    let world = World::new().await;
+    let mut browser = Browser::new(&world);
+    let page = browser.sign_in(ADMIN).await;
+    assert!(page.text.contains("Your account needs one before you can go on."), "{}", page.text);
+    assert!(!browser.cookies.contains_key(ACCESS));
+    for path in ["", "/sessions", "/password", "/admin/settings"] {
+        let answer = browser.get(&format!("/console{path}")).await;
+        assert_eq!(answer.header("location"), "/console/enrol", "{path}");
+    }
+    let page = browser.post("/console/factors/app", &[]).await;
+    let secret = between(&page.text, "data-copy-text=\"", "\"").unwrap().to_owned();
+    let wrong = browser.post("/console/factors/app/confirm", &[("code", "000000")]).await;
+    assert_eq!(wrong.status, StatusCode::FORBIDDEN);
+    assert!(wrong.text.contains("That code is not valid.") && !wrong.text.contains(&secret), "it is shown once");
+    let app = totp_rs::Totp::from_url(format!("otpauth://totp/x?secret={secret}")).unwrap();
+    let code = app.generate(world.clock_seconds()).to_string();
+    let page = browser.post("/console/factors/app/confirm", &[("code", &code)]).await;
+    assert!(page.text.contains("Save your backup codes"), "{}", page.text);
+    assert_eq!(browser.get("/console/admin/settings").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_step_up_in_place_goes_on_with_what_was_asked_for() {
+    let world = World::new().await;
+    let (app, _) = world.enrol(ALICE).await;
+    let mut browser = Browser::new(&world);
+    browser.sign_in_with(ALICE, &app, 1).await;
+    world.advance(301);
+    let page = browser.post("/console/factors/app", &[("label", "Work & play"), ("password", "a secret")]).await;
+    assert!(page.text.contains("Confirm that it is you"), "{}", page.text);
+    assert_eq!(value(&page.text, "label"), "Work &#38; play");
+    assert!(!page.text.contains("a secret"), "passwords are not kept");
+    let fields = [("label", "Work & play"), ("step_up", "verify"), ("step_up_code", "000000")];
+    let wrong = browser.post("/console/factors/app", &fields).await;
+    assert_eq!(wrong.status, StatusCode::FORBIDDEN);
+    assert!(wrong.text.contains("That code is not valid.") && wrong.text.contains("Work &#38; play"), "{}", wrong.text);
+    let switched = browser.post("/console/factors/app", &[("label", "x"), ("step_up", "use_backup_code")]).await;
+    assert!(switched.text.contains("Enter one of your backup codes."), "{}", switched.text);
+    browser.post("/console/factors/app", &[("label", "x"), ("step_up", "use_app")]).await;
+    let code = app.code();
+    let fields = [("label", "Work & play"), ("step_up", "verify"), ("step_up_code", &code)];
+    let page = browser.post("/console/factors/app", &fields).await;
+    assert!(page.text.contains("Scan this code"), "{}", page.text);
+    assert_eq!(world.audited("authn_step_up").await, 1);
+}
+
+#[tokio::test]
+async fn an_account_without_a_factor_steps_up_with_its_password() {
+    let world = World::new().await;
+    let mut browser = Browser::new(&world);
+    browser.sign_in(ALICE).await;
+    let old = browser.cookies[ACCESS].clone();
+    world.advance(301);
+    let page = browser.post("/console/factors/app", &[("label", "Phone")]).await;
+    assert!(page.text.contains("name=\"step_up_password\""), "{}", page.text);
+    let fields = [("label", "Phone"), ("step_up", "password"), ("step_up_password", "wrong password 1")];
+    let wrong = browser.post("/console/factors/app", &fields).await;
+    assert!(wrong.text.contains("E-mail or password is wrong.") && !wrong.text.contains("wrong password 1"));
+    let fields = [("label", "Phone"), ("step_up", "password"), ("step_up_password", PASSWORD)];
+    let page = browser.post("/console/factors/app", &fields).await;
+    assert!(page.text.contains("Scan this code"), "{}", page.text);
+    assert!(!world.is_good(&old).await, "the session before has ended");
+    assert_eq!(world.list_sessions(&browser.cookies[ACCESS]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_phone_is_enrolled_and_asked_at_the_next_sign_in() {
+    let (world, provider) = world_with_phones().await;
+    let mut browser = Browser::new(&world);
+    browser.sign_in(ALICE).await;
+    let answer = browser.post("/console/factors/phone", &[("phone_number", "+30 691 234-5678")]).await;
+    let page = browser.follow(answer).await;
+    assert!(page.text.contains("+**********78") && !page.text.contains(&NUMBER[3..]), "{}", page.text);
+    let early = browser.post("/console/factors/phone/confirm", &[("step", "resend")]).await;
+    assert_eq!(early.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(early.text.contains("data-countdown=\"30\""), "{}", early.text);
+    let page = browser.post("/console/factors/phone/confirm", &[("code", &provider.code())]).await;
+    assert!(page.text.contains("Save your backup codes"), "{}", page.text);
+    let mut again = Browser::new(&world);
+    let page = again.sign_in(ALICE).await;
+    assert!(page.text.contains("we have sent to +**********78"), "{}", page.text);
+    let answer = again.post("/console/sign-in/code", &[("code", &provider.code())]).await;
+    assert_eq!(again.follow(answer).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_change_of_the_policy_is_previewed_and_a_conflict_is_told() {
+    let world = World::new().await;
+    let (app, _) = world.enrol(ADMIN).await;
+    let mut browser = Browser::new(&world);
+    browser.sign_in_with(ADMIN, &app, 1).await;
+    let page = browser.get("/console/admin/settings").await;
+    let etag = value(&page.text, "etag").to_owned();
+    let fields = [
+        ("etag", etag.as_str()),
+        ("two_fa_enabled", "on"),
+        ("app", "on"),
+        ("phone", "on"),
+        ("backup_code", "on"),
+        ("preferred", "app"),
+        ("required_for", "3"),
+        ("grace_days", "0"),
+        ("admin_grace_days", "0"),
+        ("totp_digits", "6"),
+        ("sms_digits", "6"),
+        ("sms_code_life", "300"),
+    ];
+    let preview = browser.post("/console/admin/settings/preview", &fields).await;
+    for told in ["Administrators", "Everybody", "must set one up at once", ALICE] {
+        assert!(preview.text.contains(told), "{told}: {}", preview.text);
+    }
+    assert_eq!(world.audited("settings_updated").await, 0, "a preview changes nothing");
+    let saved = browser.post("/console/admin/settings", &fields).await;
+    assert_eq!(saved.header("location"), "/console/admin/settings?done=settings_saved");
+    let conflict = browser.post("/console/admin/settings", &fields).await;
+    assert_eq!(conflict.status, StatusCode::PRECONDITION_FAILED);
+    assert!(conflict.text.contains("Somebody else has saved the settings"), "{}", conflict.text);
+    assert_ne!(value(&conflict.text, "etag"), etag, "with what holds now");
+    let bad = fields.map(|(name, value)| if name == "grace_days" { (name, "soon") } else { (name, value) });
+    let refused = browser.post("/console/admin/settings/preview", &bad).await;
+    assert!(refused.text.contains("Grace for users must be a number of days"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn the_live_end_of_the_audit_log_ends_with_the_session() {
+    let world = World::new().await;
+    let (app, _) = world.enrol(ADMIN).await;
+    let mut browser = Browser::new(&world);
+    browser.sign_in_with(ADMIN, &app, 1).await;
+    sealed(&world).await;
+    let mut follower = browser.clone();
+    browser.get("/console").await;
+    let (followed, _) = tokio::join!(follower.get("/console/admin/audit/live?after=0&kind=all"), async {
+        sealed(&world).await;
+        browser.post("/console/sign-out", &[]).await
+    });
+    assert_eq!(followed.header("content-type"), "text/event-stream");
+    assert!(followed.text.starts_with("id: 1\ndata: <tr data-position=\"1\">"), "{}", followed.text);
+    assert!(
+        followed.text.trim_end().ends_with("event: ended\ndata: Your session has ended. Sign in again."),
+        "{}",
+        followed.text
+    );
+}
