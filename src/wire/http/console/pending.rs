@@ -65,7 +65,8 @@ impl Pending {
         let sent = !masked_number.is_empty();
         let first = methods.first().copied().unwrap_or_default();
         let method = if sent { Method::Phone.into() } else { first };
-        let resend_time = visit.now().seconds() + FIRST_RESEND;
+        // Where none was sent it can be asked for at once.
+        let resend_time = visit.now().seconds() + if sent { FIRST_RESEND } else { 0 };
         let end_time = expire_time.map_or(i64::MAX, |time| time.seconds);
         Self { purpose, challenge_id, methods, method, masked_number, resend_time, end_time, next: String::new() }
     }

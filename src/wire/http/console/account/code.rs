@@ -35,6 +35,7 @@ impl CodeAsk {
     /// What a challenge asks for, on a page whose buttons have this name.
     pub fn new(visit: &Visit<'_>, pending: &Pending, button: &'static str) -> Self {
         let lead = match pending.method() {
+            Method::Phone if pending.masked_number.is_empty() => ENGLISH.code_lead_unsent.to_owned(),
             Method::Phone => filled(ENGLISH.code_lead_phone, "number", &pending.masked_number),
             Method::BackupCode => ENGLISH.code_lead_backup.to_owned(),
             Method::Totp | Method::Unspecified => ENGLISH.code_lead_app.to_owned(),

@@ -206,6 +206,14 @@ function takeToken() {
   document.getElementById("new_password")?.focus();
 }
 
+/** Where this browser is, whatever proxies have made of it on the way to the server. */
+function ownLinks() {
+  for (const field of document.querySelectorAll("[data-own-link]")) {
+    const link = new URL(field.value);
+    field.value = `${location.origin}${link.pathname}${link.hash}`;
+  }
+}
+
 /** What was done is said once, and not again on a reload. */
 function forgetDeed() {
   const address = new URL(location);
@@ -222,4 +230,5 @@ addEventListener("pageshow", (event) => {
 enhance(document);
 for (const place of document.querySelectorAll("nav [aria-current]")) place.parentElement.scrollLeft = place.offsetLeft - 40;
 takeToken();
+ownLinks();
 forgetDeed();
