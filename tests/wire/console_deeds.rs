@@ -3,10 +3,11 @@
 use http::StatusCode;
 
 use crate::{
+    admin_users::find,
     audit::sealed,
     browser::{ACCESS, Browser, between},
     phone::{NUMBER, world as world_with_phones},
-    world::{ADMIN, ALICE, PASSWORD, World},
+    world::{ADMIN, ALICE, PASSWORD, World, reason},
 };
 
 /// The value of a field of a page.
@@ -115,6 +116,7 @@ async fn a_change_of_the_policy_is_previewed_and_a_conflict_is_told() {
         ("app", "on"),
         ("phone", "on"),
         ("backup_code", "on"),
+        ("backup_codes_enabled", "on"),
         ("preferred", "app"),
         ("required_for", "3"),
         ("grace_days", "0"),
@@ -137,6 +139,61 @@ async fn a_change_of_the_policy_is_previewed_and_a_conflict_is_told() {
     let bad = fields.map(|(name, value)| if name == "grace_days" { (name, "soon") } else { (name, value) });
     let refused = browser.post("/console/admin/settings/preview", &bad).await;
     assert!(refused.text.contains("Grace for users must be a number of days"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn a_user_is_helped_with_a_reason_and_is_out_at_once() {
+    let world = World::new().await;
+    let (app, token) = world.enrol(ADMIN).await;
+    world.enrol(ALICE).await;
+    let id = find(&world, &token, ALICE).await.user_id;
+    let path = format!("/console/admin/users/{id}");
+    let mut browser = Browser::new(&world);
+    browser.sign_in_with(ADMIN, &app, 1).await;
+    browser.get(&path).await;
+    let refused = browser.post(&format!("{path}/reset"), &[("reason", "")]).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(refused.text.contains("Reason ") && refused.text.contains(ALICE), "{}", refused.text);
+    assert!(refused.text.contains("<details class=\"act\" open>"), "the form that was sent is open");
+    let done = browser.post(&format!("{path}/reset"), &[("reason", "lost the phone; came to the desk")]).await;
+    let page = browser.follow(done).await;
+    assert!(page.text.contains("Two-factor authentication is reset.") && page.text.contains("This account has none."));
+    browser.post(&format!("{path}/block"), &[]).await;
+    assert_eq!(reason(world.local_auth(ALICE, PASSWORD).await), "USER_BLOCKED");
+    let own = browser.get("/console/admin/users?role=admin").await;
+    assert!(own.text.contains(ADMIN) && !own.text.contains(ALICE));
+    let last = find(&world, &token, ADMIN).await.user_id;
+    let refused = browser.post(&format!("/console/admin/users/{last}/delete"), &[("reason", "why not")]).await;
+    assert!(refused.text.contains("This is the last administrator"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn a_one_time_link_sets_a_password_and_a_factor_is_asked_for_all_the_same() {
+    const NEW: &str = "seven quiet boats at dawn";
+    let world = World::new().await;
+    let (app, token) = world.enrol(ADMIN).await;
+    let (own, _) = world.enrol(ALICE).await;
+    let id = find(&world, &token, ALICE).await.user_id;
+    let mut browser = Browser::new(&world);
+    browser.sign_in_with(ADMIN, &app, 1).await;
+    browser.get("/console/admin/users").await;
+    let page = browser.post(&format!("/console/admin/users/{id}/password-token"), &[]).await;
+    let link = between(&page.text, "/console/set-password#", "<").unwrap();
+    assert!(page.text.contains(&format!("http://{}/console/set-password#{link}", world.http)), "{}", page.text);
+    let mut guest = Browser::new(&world);
+    guest.get("/console/set-password").await;
+    let wrong = guest.post("/console/set-password", &[("token", "pwt_none"), ("new_password", NEW)]).await;
+    assert!(wrong.text.contains("This token was used or has run out."), "{}", wrong.text);
+    let short = guest.post("/console/set-password", &[("token", link), ("new_password", "short")]).await;
+    assert_eq!((short.status, short.text.contains("short")), (StatusCode::BAD_REQUEST, false));
+    let answer = guest.post("/console/set-password", &[("token", link), ("new_password", NEW)]).await;
+    let page = guest.follow(answer).await;
+    assert!(page.text.contains("Enter the code that your authenticator app shows.") && !page.text.contains(link));
+    let code = own.code_in(1);
+    let answer = guest.post("/console/set-password/code", &[("code", &code), ("new_password", NEW)]).await;
+    assert_eq!(answer.header("location"), "/console/sign-in?done=password_set");
+    assert_eq!(guest.cookies.len(), 1, "nothing is kept but what forms are known by: {:?}", guest.cookies);
+    assert!(world.local_auth(ALICE, NEW).await.unwrap().two_fa_required);
 }
 
 #[tokio::test]

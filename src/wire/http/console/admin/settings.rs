@@ -97,7 +97,6 @@ impl Typed {
 /// What is typed, as a message.
 fn typed(form: &Fields) -> Result<pb::Settings, Refused> {
     let number = |name: &str| form.trimmed(name).parse::<i32>().unwrap_or_default();
-    let backup = form.has("backup_code");
     let methods = [("app", Method::Totp), ("phone", Method::Phone), ("backup_code", Method::BackupCode)];
     Ok(pb::Settings {
         two_fa_enabled: Some(form.has("two_fa_enabled")),
@@ -107,7 +106,7 @@ fn typed(form: &Fields) -> Result<pb::Settings, Refused> {
             .map(|(_, method)| (*method).into())
             .collect(),
         preferred_method: if form.get("preferred") == "phone" { Method::Phone } else { Method::Totp }.into(),
-        backup_codes_enabled: Some(backup),
+        backup_codes_enabled: Some(form.has("backup_codes_enabled")),
         required_for: number("required_for"),
         grace_period: Some(span(form, "grace_days", ENGLISH.settings_grace)?),
         admin_grace_period: Some(span(form, "admin_grace_days", ENGLISH.settings_admin_grace)?),
