@@ -52,6 +52,16 @@ async function signIn(page, email, password) {
   await page.getByRole("button", { name: "Sign in" }).click();
 }
 
+/** The same with the keyboard alone. */
+async function signInByKeyboard(page, email, password) {
+  await page.goto(`${origin}/console/sign-in`);
+  await page.locator("#email:focus").waitFor();
+  await page.keyboard.type(email);
+  await page.keyboard.press("Tab");
+  await page.keyboard.type(password);
+  await page.keyboard.press("Enter");
+}
+
 const click = (page, name) => page.getByRole("button", { name, exact: true }).click();
 const follow = (page, name) => page.getByRole("link", { name, exact: true }).click();
 const heading = (page, name) => page.getByRole("heading", { name, exact: true }).first().waitFor();
@@ -189,7 +199,8 @@ async function stepsUp(person, secret) {
   await page.getByRole("textbox", { name: "Code", exact: true }).fill("000 000");
   await click(page, "Continue");
   await said(page, "That code is not valid.");
-  await page.getByRole("textbox", { name: "Code", exact: true }).fill(code(secret, 0));
+  // As apps show it, and as it is pasted.
+  await page.getByRole("textbox", { name: "Code", exact: true }).fill(code(secret, 0).replace(/^(...)/, "$1 "));
   await click(page, "Continue");
   await saveCodes(person);
 }
@@ -225,7 +236,7 @@ async function invites({ page, look }, guest) {
   await guest.look("set-password");
   await click(guest.page, "Set password");
   await said(guest.page, "Your password is set.");
-  await signIn(guest.page, "new@example.com", NEW_PASSWORD);
+  await signInByKeyboard(guest.page, "new@example.com", NEW_PASSWORD);
   await heading(guest.page, "Two-factor authentication is off");
   await guest.page.goto(`${origin}/console/admin`);
   await heading(guest.page, "That did not work");

@@ -1,5 +1,6 @@
 //! What is done on the console: enrolling before there is a session, stepping up in place, and changing the policy.
 
+use countersign::wire::pb;
 use http::StatusCode;
 
 use crate::{
@@ -7,7 +8,7 @@ use crate::{
     audit::sealed,
     browser::{ACCESS, Browser, between},
     phone::{NUMBER, world as world_with_phones},
-    world::{ADMIN, ALICE, PASSWORD, World, reason},
+    world::{ADMIN, ALICE, BOB, PASSWORD, World, reason},
 };
 
 /// The value of a field of a page.
@@ -194,6 +195,49 @@ async fn a_one_time_link_sets_a_password_and_a_factor_is_asked_for_all_the_same(
     assert_eq!(answer.header("location"), "/console/sign-in?done=password_set");
     assert_eq!(guest.cookies.len(), 1, "nothing is kept but what forms are known by: {:?}", guest.cookies);
     assert!(world.local_auth(ALICE, NEW).await.unwrap().two_fa_required);
+}
+
+#[tokio::test]
+async fn sessions_are_ended_one_by_one_and_all_but_this_one() {
+    let world = World::new().await;
+    let (mut own, mut lost, mut third) = (Browser::new(&world), Browser::new(&world), Browser::new(&world));
+    for browser in [&mut own, &mut lost, &mut third] {
+        browser.sign_in(ALICE).await;
+    }
+    let bob = world.sign_in(BOB).await.access_token;
+    let listed = world.list_sessions(&lost.cookies[ACCESS]).await;
+    let id = listed.iter().find(|session| session.current).unwrap().session_id.clone();
+    let page = own.get("/console/sessions").await;
+    assert!(page.text.contains("This device") && page.text.contains("Firefox · Linux"), "{}", page.text);
+    let answer = own.post(&format!("/console/sessions/{id}/end"), &[]).await;
+    assert!(own.follow(answer).await.text.contains("That session has ended."));
+    assert_eq!(lost.get("/console").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(third.get("/console").await.status, StatusCode::OK);
+    let answer = own.post("/console/sessions/end-others", &[]).await;
+    assert!(!own.follow(answer).await.text.contains("End all others"), "there are none");
+    assert_eq!(third.get("/console").await.status, StatusCode::SEE_OTHER);
+    assert!(world.is_good(&bob).await, "those of others go on");
+}
+
+#[tokio::test]
+async fn a_factor_is_removed_and_the_last_one_only_where_it_may() {
+    let world = World::new().await;
+    let (app, token) = world.enrol(ADMIN).await;
+    let mut admin = Browser::new(&world);
+    admin.sign_in_with(ADMIN, &app, 1).await;
+    let remove = |factors: Vec<pb::Factor>| format!("/console/factors/{}/remove", factors[0].factor_id);
+    let path = remove(world.status(&token).await.unwrap().factors);
+    assert!(admin.get(&path).await.text.contains("It is the last one"));
+    let refused = admin.post(&path, &[]).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(refused.text.contains("This account must have a second factor"), "{}", refused.text);
+    let (app, token) = world.enrol(ALICE).await;
+    let mut browser = Browser::new(&world);
+    browser.sign_in_with(ALICE, &app, 1).await;
+    assert_eq!(browser.get(&path).await.status, StatusCode::NOT_FOUND, "that of another account");
+    let path = remove(world.status(&token).await.unwrap().factors);
+    let answer = browser.post(&path, &[]).await;
+    assert!(browser.follow(answer).await.text.contains("Two-factor authentication is off"));
 }
 
 #[tokio::test]

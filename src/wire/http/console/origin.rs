@@ -1,12 +1,14 @@
 //! Whether a request comes from a page of ours: by what browsers say of it, and by a token in each form that belongs to a cookie of
 //! this browser.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::Full;
 use tonic::body::Body;
 
-use super::super::cookie::{SEC_FETCH_SITE, is_same_origin};
+use super::{
+    super::cookie::{SEC_FETCH_SITE, is_same_origin},
+    assets,
+};
 use crate::secret;
 
 /// The field of a form that holds its token.
@@ -35,9 +37,12 @@ pub fn is_led_from_elsewhere(headers: &HeaderMap) -> bool {
 
 /// Has the browser ask once more, from here: now it sends the cookies along.
 pub fn step_inside() -> Response<Body> {
-    const PAGE: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Countersign</title>\
-                        <meta http-equiv=\"refresh\" content=\"0\"></head><body></body></html>\n";
-    let mut response = Response::new(Body::new(Full::new(Bytes::from_static(PAGE.as_bytes()))));
+    let page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Countersign</title>\
+         <link rel=\"icon\" href=\"{}\"><meta http-equiv=\"refresh\" content=\"0\"></head><body></body></html>\n",
+        assets::icon()
+    );
+    let mut response = Response::new(Body::new(Full::from(page)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     response
 }

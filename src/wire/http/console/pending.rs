@@ -1,8 +1,14 @@
 //! A challenge that waits for its code, as the pages between its opening and its answer know it. It lies in a cookie.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-use super::{cookies::Kind, refused::Refused, visit::Visit};
+use super::{
+    calls::{open_rpc, rpc},
+    cookies::Kind,
+    refused::Refused,
+    visit::Visit,
+};
 use crate::{
     secret,
     wire::pb::{self, Method},
@@ -21,8 +27,8 @@ pub enum Purpose {
     Password,
 }
 
-/// A challenge.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A challenge. It has no `Debug`: whoever has its id may answer it.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Pending {
     /// What it is for.
     pub purpose: Purpose,
@@ -73,7 +79,7 @@ impl Pending {
 
     /// The one of this visit, when it is for this.
     pub fn find(visit: &Visit<'_>, purpose: Purpose) -> Option<Self> {
-        let bytes = base64_decoded(visit.jar.get(Kind::Challenge)?)?;
+        let bytes = URL_SAFE_NO_PAD.decode(visit.jar.get(Kind::Challenge)?).ok()?;
         let pending: Self = serde_json::from_slice(&bytes).ok()?;
         (pending.purpose == purpose && visit.now().seconds() < pending.end_time).then_some(pending)
     }
@@ -117,7 +123,6 @@ impl Pending {
 
     /// Has a code sent.
     pub async fn send(&mut self, visit: &mut Visit<'_>) -> Result<(), Refused> {
-        use super::calls::{open_rpc, rpc};
         let request = pb::SendCodeRequest { challenge_id: self.challenge_id.clone(), method: Method::Phone.into() };
         let sent = match self.purpose {
             Purpose::SignIn | Purpose::Password => open_rpc!(visit, twofa.send_code(request)),
@@ -141,9 +146,4 @@ impl Pending {
             }
         }
     }
-}
-
-fn base64_decoded(text: &str) -> Option<Vec<u8>> {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    URL_SAFE_NO_PAD.decode(text).ok()
 }

@@ -201,7 +201,7 @@ function enhance(root) {
 function takeToken() {
   const field = document.querySelector("[data-from-fragment]");
   if (!field || location.hash.length < 2) return;
-  field.value = decodeURIComponent(location.hash.slice(1));
+  field.value = location.hash.slice(1);
   history.replaceState(null, "", location.pathname);
   document.getElementById("new_password")?.focus();
 }
