@@ -1,13 +1,17 @@
 //! What is done on the console: enrolling before there is a session, stepping up in place, and changing the policy.
 
+use bytes::Bytes;
 use countersign::wire::pb;
-use http::StatusCode;
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 
 use crate::{
     admin_users::find,
     audit::sealed,
     browser::{ACCESS, Browser, between},
     phone::{NUMBER, world as world_with_phones},
+    plain::request,
     world::{ADMIN, ALICE, BOB, PASSWORD, World, reason},
 };
 
@@ -247,17 +251,17 @@ async fn the_live_end_of_the_audit_log_ends_with_the_session() {
     let mut browser = Browser::new(&world);
     browser.sign_in_with(ADMIN, &app, 1).await;
     sealed(&world).await;
-    let mut follower = browser.clone();
     browser.get("/console").await;
-    let (followed, _) = tokio::join!(follower.get("/console/admin/audit/live?after=0&kind=all"), async {
-        sealed(&world).await;
-        browser.post("/console/sign-out", &[]).await
-    });
-    assert_eq!(followed.header("content-type"), "text/event-stream");
-    assert!(followed.text.starts_with("id: 1\ndata: <tr data-position=\"1\">"), "{}", followed.text);
-    assert!(
-        followed.text.trim_end().ends_with("event: ended\ndata: Your session has ended. Sign in again."),
-        "{}",
-        followed.text
-    );
+    let cookies = browser.cookie_line();
+    let path = "/console/admin/audit/live?after=0&kind=all";
+    let request = request(&world, Method::GET, path, &[("cookie", &cookies)]).body(Full::<Bytes>::default());
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let response = client.request(request.unwrap()).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut body = response.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(first.starts_with(b"id: 1\ndata: <tr data-position=\"1\">"), "{first:?}");
+    browser.post("/console/sign-out", &[]).await;
+    let rest = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    assert!(rest.ends_with("event: ended\ndata: Your session has ended. Sign in again.\n\n"), "{rest}");
 }
