@@ -72,7 +72,13 @@ function copying(root) {
     button.hidden = false;
     button.addEventListener("click", async () => {
       const text = button.textContent;
-      await navigator.clipboard.writeText(content(button.dataset.copy));
+      try {
+        await navigator.clipboard.writeText(content(button.dataset.copy));
+      } catch {
+        // Whoever may not, copies it by hand.
+        getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+        return;
+      }
       button.textContent = texts.copied;
       setTimeout(() => { button.textContent = text; }, 2000);
     });
