@@ -14,7 +14,7 @@ use background::{in_time, own_call};
 pub use open::{Schema, open_store, open_with_roots, schema_status};
 pub use ring::{RingDesk, read_ring, write_ring};
 
-use crate::wire::http::{Cookie, Gateway, Server};
+use crate::wire::http::{Console, Cookie, Gateway, Server};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     config::{Config, Redis, RedisAddress},
@@ -138,9 +138,7 @@ impl App {
         let (tls, proxies) = (listeners.tls, config.trusted_proxies.clone());
         let mut servers = JoinSet::new();
         if let (Some(http), Some(listener)) = (&config.http, listeners.http) {
-            let cookie = Cookie { is_secure: http.secure_cookies || tls.is_some() };
-            let gateway = Gateway::of_this_release(services.in_process(), cookie, Arc::clone(&clock))?;
-            let server = Server::new(gateway)?;
+            let server = http_server(&services, http.secure_cookies || tls.is_some(), &clock)?;
             servers.spawn(server.serve(listener, tls.clone(), proxies.clone(), until_set(stopped.clone())));
         }
         let quiet = Box::pin(services.quiet());
@@ -271,6 +269,12 @@ async fn kit(
         settings: watch::Sender::new(settings),
     });
     Ok((kit, letters))
+}
+
+/// What is served over HTTP: calls, the pages about them, and the console.
+fn http_server(services: &Services, is_secure: bool, clock: &Arc<dyn Clock>) -> anyhow::Result<Server> {
+    let gateway = Gateway::of_this_release(services.in_process(), Cookie { is_secure }, Arc::clone(clock))?;
+    Server::new(gateway, Console::new(services.in_process(), is_secure, Arc::clone(clock)))
 }
 
 fn open_ephemeral(config: &Redis) -> anyhow::Result<Arc<dyn Ephemeral>> {

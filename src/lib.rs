@@ -55,7 +55,8 @@
 //! A sign-in with a code passes five doors: `wire/grpc/twofa.rs` → `flow/verify.rs`, where an attempt of the challenge is taken
 //! (`flow/attempt.rs`, `challenge.rs`, `ephemeral`) → `flow/prove.rs`, where a failure is paid before the code is looked at →
 //! `factor/totp.rs` (right or wrong) → `store` (one transaction). Every other code of an enrolled factor goes by `prove.rs` too.
-//! Over REST a door stands before the first: `wire/http/gateway.rs` makes the message and calls the same service in process.
+//! Over REST a door stands before the first: `wire/http/gateway.rs` makes the message and calls the same service in process. The
+//! console, `wire/http/console/`, does so too: it is a client that keeps its session in cookies, and knows nothing but the rpcs.
 
 pub mod app;
 pub mod audit;

@@ -156,6 +156,17 @@ fn is_open(settings: &Settings, method: Method, sends_messages: bool) -> bool {
     settings.allowed_methods.contains(&method) || enrollable(settings, sends_messages).contains(&method)
 }
 
+/// What an account of this role can enrol now, what is preferred first.
+pub fn open_to(settings: &Settings, role: Role, sends_messages: bool) -> Vec<Method> {
+    if !settings.two_fa_enabled && role != Role::Admin {
+        return Vec::new();
+    }
+    let preferred = preferred(settings, sends_messages);
+    let mut all = enrollable(settings, sends_messages);
+    all.sort_by_key(|method| *method != preferred);
+    all
+}
+
 /// The method that is meant where none is named.
 pub fn preferred(settings: &Settings, sends_messages: bool) -> Method {
     let all = enrollable(settings, sends_messages);

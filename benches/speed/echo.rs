@@ -55,6 +55,13 @@ impl server::SessionService for Empty {
         nothing()
     }
 
+    async fn list_security_events(
+        &self,
+        _: Request<pb::ListSecurityEventsRequest>,
+    ) -> Result<Response<pb::ListSecurityEventsResponse>, Status> {
+        nothing()
+    }
+
     async fn change_password(
         &self,
         _: Request<pb::ChangePasswordRequest>,

@@ -109,6 +109,7 @@ fn new_password() -> anyhow::Result<Secret<String>> {
 fn banner(grpc: SocketAddr, http: Option<SocketAddr>, demo: &Demo) -> String {
     let (user, admin) = (demo.user.expose(), demo.admin.expose());
     let rest = http.map_or("off".to_owned(), |http| format!("http://{http}/docs"));
+    let console = http.map_or("off".to_owned(), |http| format!("http://{http}/console"));
     let curl = http.map(|http| over_curl(http, user)).unwrap_or_default();
     format!(
         r#"
@@ -119,6 +120,7 @@ Countersign is running with demo accounts, in ./{DATA_DIR} (remove it to start a
 
   gRPC   {grpc} (plaintext)
   REST   {rest}
+  Open   {console} in a browser: sign in, scan, administer
 {curl}
 The same with grpcurl: sign in, and keep the access token:
 

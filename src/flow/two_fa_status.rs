@@ -23,6 +23,8 @@ pub struct TwoFaStatus {
     pub factors: Vec<ListedFactor>,
     /// How many backup codes are left.
     pub backup_codes_remaining: u32,
+    /// What the account can enrol now, what is preferred first.
+    pub available: Vec<Method>,
 }
 
 /// A factor, as its owner sees it.
@@ -50,6 +52,7 @@ pub async fn two_fa_status(kit: &Kit, caller: &Caller) -> Result<TwoFaStatus, Er
         is_led_on,
         factors: listed_factors(factors),
         backup_codes_remaining,
+        available: policy::open_to(&settings, account.role, kit.sms.is_some()),
     })
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
 mod access;
+mod activity;
 mod admin;
 mod admin_help;
 mod admin_settings;
@@ -10,6 +11,9 @@ mod audit;
 mod audit_damage;
 mod audit_watch;
 mod backup_codes;
+mod browser;
+mod console;
+mod console_deeds;
 mod cookie;
 mod damage;
 mod disable;

@@ -103,6 +103,10 @@ impl World {
         Self::start(self.home, self.sets, self.clock).await
     }
 
+    pub fn clock_seconds(&self) -> u64 {
+        self.clock.now().seconds().cast_unsigned()
+    }
+
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }

@@ -1,6 +1,7 @@
 //! `AdminService`: the rpcs. What they do with their messages stands in `users` and `settings`.
 
 mod audit;
+mod operation;
 mod settings;
 mod users;
 
@@ -197,6 +198,21 @@ impl pb::admin_service_server::AdminService for Admin {
         let admitted = Admitted::from_request(request)?;
         let done = self.adoption(&admitted).await;
         self.answer(&admitted, ("GetAdoptionReport", None), done).await
+    }
+
+    async fn get_sms_usage(
+        &self,
+        request: Request<pb::GetSmsUsageRequest>,
+    ) -> Result<Response<pb::GetSmsUsageResponse>, Status> {
+        let admitted = Admitted::from_request(request)?;
+        let done = self.sms_usage(&admitted).await;
+        self.answer(&admitted, ("GetSmsUsage", None), done).await
+    }
+
+    async fn list_keys(&self, request: Request<pb::ListKeysRequest>) -> Result<Response<pb::ListKeysResponse>, Status> {
+        let admitted = Admitted::from_request(request)?;
+        let done = self.keys(&admitted).await;
+        self.answer(&admitted, ("ListKeys", None), done).await
     }
 
     async fn list_audit_events(

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::Refusal,
     flow::{self, InCall, Kit, Page, PasswordSet, TokenJudgement},
-    model::{Caller, SessionDetails, SessionId},
+    model::{AuditRecord, Caller, SessionDetails, SessionId},
     secret::Secret,
     token::keys::PublicKey,
     wire::{caller, pb, status},
@@ -145,6 +145,22 @@ impl pb::session_service_server::SessionService for Session {
         }))
     }
 
+    async fn list_security_events(
+        &self,
+        request: Request<pb::ListSecurityEventsRequest>,
+    ) -> Result<Response<pb::ListSecurityEventsResponse>, Status> {
+        let admitted = Admitted::from_request(request)?;
+        let principal = admitted.principal()?;
+        let page = Page::of(admitted.message.page_size, &admitted.message.page_token);
+        let page = page.map_err(|refusal| admitted.refuse(refusal))?;
+        let page = flow::list_security_events(&self.kit, principal, page).await;
+        let page = page.map_err(|error| admitted.refuse(error))?;
+        Ok(Response::new(pb::ListSecurityEventsResponse {
+            security_events: page.records.into_iter().map(event).collect(),
+            next_page_token: page.next.map(|position| position.to_string()).unwrap_or_default(),
+        }))
+    }
+
     async fn change_password(
         &self,
         request: Request<pb::ChangePasswordRequest>,
@@ -188,6 +204,21 @@ impl pb::session_service_server::SessionService for Session {
                 expire_time: Some(timestamp(challenge.end_time)),
             },
         }))
+    }
+}
+
+/// A record as the owner of the account sees it: of an administrator they see what was done, and not from where.
+fn event(record: AuditRecord) -> pb::SecurityEvent {
+    let by_admin = record.admin.is_some_and(|admin| Some(admin) != record.subject);
+    let own = |text: String| if by_admin { String::new() } else { text };
+    pb::SecurityEvent {
+        create_time: Some(timestamp(record.create_time)),
+        kind: record.kind,
+        method: record.method.unwrap_or_default(),
+        by_admin,
+        source: own(record.source),
+        user_agent: own(record.user_agent),
+        session_id: record.session.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 

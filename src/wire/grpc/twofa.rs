@@ -216,6 +216,7 @@ impl pb::two_fa_service_server::TwoFaService for TwoFa {
             factors: status.factors.into_iter().map(factor).collect(),
             backup_codes_remaining: count(status.backup_codes_remaining),
             enrollment_recommended: status.is_led_on,
+            available_methods: methods(status.available),
         }))
     }
 }

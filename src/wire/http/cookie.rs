@@ -10,7 +10,7 @@ use super::problem::Problem;
 use crate::{challenge, wire::status::EXHAUSTED};
 
 const CHALLENGE_ID: &str = "challenge_id";
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The only one that sets the cookie.
 const SETS: &str = "countersign.v1.TwoFaService.LocalAuth";
@@ -111,7 +111,7 @@ impl Cookie {
 
 /// What browsers say of where a request comes from; others say nothing. `sec-fetch-site` is the better witness where it is there, since
 /// a proxy may have changed the host.
-fn is_same_origin(headers: &HeaderMap) -> bool {
+pub fn is_same_origin(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site == "same-origin" || site == "none";
     }

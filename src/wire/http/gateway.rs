@@ -16,7 +16,7 @@ use super::{
     codec::BytesCodec,
     cookie::{Cookie, Part},
     events, json,
-    measure::Measure,
+    measure::{Measure, carry_trace},
     problem::{Problem, Violation},
     request,
     routes::{Found, Route, Routes},
@@ -24,7 +24,6 @@ use super::{
 
 use crate::{
     clock::Clock,
-    telemetry,
     wire::{guard, header_bytes, pb},
 };
 
@@ -189,7 +188,7 @@ async fn ready(client: &mut Grpc<InProcess>) {
 }
 
 /// A request that is of one host and of a size that is taken, with its host among its headers.
-fn normal<B>(mut request: Request<B>) -> Result<Request<B>, Problem> {
+pub fn normal<B>(mut request: Request<B>) -> Result<Request<B>, Problem> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target + header_bytes(request.headers()) > HEADER_BYTES {
         let text = "Path, query and headers are too large: at most 16 KiB are taken.";
@@ -262,9 +261,7 @@ fn grpc_request(headers: &HeaderMap, peer: Peer, message: &DynamicMessage) -> to
             passed.append(name.clone(), value.clone());
         }
     }
-    if let Some(Ok(trace)) = telemetry::traceparent().map(HeaderValue::try_from) {
-        passed.insert("traceparent", trace);
-    }
+    carry_trace(&mut passed);
     *request.metadata_mut() = MetadataMap::from_headers(passed);
     request.extensions_mut().insert(peer);
     request

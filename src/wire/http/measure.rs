@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tracing::Span;
 
 use super::super::measure::continue_trace;
@@ -37,6 +37,13 @@ impl<'a> Measure<'a> {
     pub fn end(self, status: StatusCode) {
         telemetry::requested(&self.span, status.as_u16());
         meters().requested(self.method, self.route, status.as_u16(), self.begun.elapsed());
+    }
+}
+
+/// Lets what is called for a request be a part of the same trace.
+pub fn carry_trace(headers: &mut HeaderMap) {
+    if let Some(Ok(trace)) = telemetry::traceparent().map(HeaderValue::try_from) {
+        headers.insert("traceparent", trace);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The REST gateway: an HTTP server whose calls are the rpcs, by the paths that the proto files give them.
 
 mod codec;
+mod console;
 mod cookie;
 mod events;
 mod gateway;
@@ -17,6 +18,7 @@ mod schema;
 mod server;
 mod template;
 
+pub use console::Console;
 pub use cookie::Cookie;
 pub use gateway::{Gateway, InProcess};
 pub use openapi::{document, document_of};

@@ -15,6 +15,7 @@ use super::{
         peer::Peer,
         server::{self, Answers, Bounds},
     },
+    console::Console,
     gateway::Gateway,
     pages::Pages,
 };
@@ -38,14 +39,15 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// The server.
 pub struct Server {
     gateway: Gateway,
+    console: Console,
     pages: Pages,
 }
 
 impl Server {
-    /// A server of this gateway and the pages about it.
-    pub fn new(gateway: Gateway) -> anyhow::Result<Self> {
+    /// A server of this gateway, the pages about it, and the console.
+    pub fn new(gateway: Gateway, console: Console) -> anyhow::Result<Self> {
         let pages = Pages::new(gateway.routes())?;
-        Ok(Self { gateway, pages })
+        Ok(Self { gateway, console, pages })
     }
 
     /// Serves until `stop` resolves, and then until the calls that are under way are done. Proxies that are trusted bring the
@@ -69,7 +71,11 @@ impl Answers for Server {
         let asks_first = head.headers.contains_key(header::EXPECT);
         let request = Request::from_parts(head, &mut body);
         let is_http1 = request.version() < Version::HTTP_2;
-        let mut response = self.gateway.answer(request, peer, |request| self.pages.find(request)).await;
+        let mut response = if Console::serves(request.uri().path()) {
+            self.console.answer(request, peer).await
+        } else {
+            self.gateway.answer(request, peer, |request| self.pages.find(request)).await
+        };
         let is_done = if asks_first { body.is_end_stream() } else { drain(&mut body).await };
         if !is_done && is_http1 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

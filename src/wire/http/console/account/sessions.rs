@@ -1,0 +1,100 @@
+//! Sessions: where the account is signed in, and ending that.
+
+use askama::Template;
+
+use super::super::{
+    Answer,
+    calls::rpc,
+    fields::query,
+    frame::Frame,
+    refused::Refused,
+    shown::{When, device, when},
+    texts::ENGLISH,
+    visit::Visit,
+};
+use crate::wire::pb;
+
+#[derive(Template)]
+#[template(path = "console/pages/sessions.html", config = ".askama.toml")]
+struct Page<'a> {
+    frame: &'a Frame,
+    alert: Option<&'a Refused>,
+    sessions: Vec<Session>,
+    has_others: bool,
+    next: Option<String>,
+}
+
+struct Session {
+    id: String,
+    is_current: bool,
+    device: String,
+    user_agent: String,
+    source: String,
+    begun: Option<When>,
+    seen: Option<When>,
+    has_two_factors: bool,
+}
+
+impl From<pb::Session> for Session {
+    fn from(session: pb::Session) -> Self {
+        Self {
+            id: session.session_id,
+            is_current: session.current,
+            device: device(&session.user_agent),
+            user_agent: session.user_agent,
+            source: session.source,
+            begun: session.create_time.map(when),
+            seen: session.refresh_time.or(session.create_time).map(when),
+            has_two_factors: session.acr.ends_with(":2"),
+        }
+    }
+}
+
+/// The page.
+pub async fn page(visit: &mut Visit<'_>, refused: Option<&Refused>) -> Answer {
+    let frame = visit.frame(ENGLISH.sessions_title, "sessions").await?;
+    let request = pb::ListSessionsRequest { page_size: 20, page_token: visit.query.trimmed("page") };
+    let listed = rpc!(visit, sessions.list_sessions(request))?;
+    let mut sessions: Vec<Session> = listed.sessions.into_iter().map(Session::from).collect();
+    sessions.sort_by_key(|session| !session.is_current);
+    let next = Some(listed.next_page_token).filter(|token| !token.is_empty());
+    visit.page_after(
+        refused,
+        &Page {
+            frame: &frame,
+            alert: refused,
+            has_others: sessions.iter().any(|session| !session.is_current),
+            sessions,
+            next: next.map(|token| format!("/console/sessions?{}", query([("page", token.as_str())]))),
+        },
+    )
+}
+
+/// Ends one.
+pub async fn end(visit: &mut Visit<'_>, id: &str) -> Answer {
+    match rpc!(visit, sessions.delete_session(pb::DeleteSessionRequest { session_id: id.to_owned() })) {
+        Ok(_) => visit.lead_to("/console/sessions?done=session_gone"),
+        // It has ended meanwhile.
+        Err(refused) if refused.is("NOT_FOUND") => visit.lead_to("/console/sessions?done=session_gone"),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// Ends all but this one.
+pub async fn end_others(visit: &mut Visit<'_>) -> Answer {
+    let mut page_token = String::new();
+    loop {
+        let listed = rpc!(visit, sessions.list_sessions(pb::ListSessionsRequest { page_size: 200, page_token }))?;
+        for session in listed.sessions.into_iter().filter(|session| !session.current) {
+            match rpc!(visit, sessions.delete_session(pb::DeleteSessionRequest { session_id: session.session_id })) {
+                Ok(_) => {}
+                Err(refused) if refused.is("NOT_FOUND") => {}
+                Err(refused) => return Err(refused),
+            }
+        }
+        if listed.next_page_token.is_empty() {
+            return visit.lead_to("/console/sessions?done=sessions_gone");
+        }
+        page_token = listed.next_page_token;
+    }
+}

@@ -1,0 +1,119 @@
+//! Signing in with a password.
+
+use askama::Template;
+use http::Response;
+use tonic::body::Body;
+
+use super::super::{
+    Answer, ROOT,
+    calls::open_rpc,
+    cookies::Kind,
+    fields::query,
+    frame::Frame,
+    pending::{Opened, Pending, Purpose},
+    refused::Refused,
+    see_other,
+    texts::ENGLISH,
+    visit::Visit,
+};
+use crate::wire::pb;
+
+#[derive(Template)]
+#[template(path = "console/pages/sign_in.html", config = ".askama.toml")]
+struct Page<'a> {
+    frame: &'a Frame,
+    alert: Option<&'a Refused>,
+    email: String,
+    next: String,
+}
+
+/// The form; whoever has signed in already goes on.
+pub async fn form(visit: &mut Visit<'_>) -> Answer {
+    if visit.has_session() && matches!(visit.who().await, Ok(Some(_))) {
+        let next = safe(visit.query.get("next"));
+        return visit.lead_to(&next);
+    }
+    let next = visit.query.trimmed("next");
+    show(visit, None, next)
+}
+
+/// Takes e-mail and password.
+pub async fn submit(visit: &mut Visit<'_>) -> Answer {
+    let request =
+        pb::LocalAuthRequest { email: visit.form.trimmed("email"), password: visit.form.get("password").to_owned() };
+    let next = visit.form.trimmed("next");
+    match open_rpc!(visit, twofa.local_auth(request)) {
+        Ok(answer) => go_on(visit, answer, &next),
+        Err(refused) => show(visit, Some(&refused), next),
+    }
+}
+
+/// Where a right password leads: to the session, to the code, or to the enrolment of a factor.
+pub fn go_on(visit: &mut Visit<'_>, answer: pb::LocalAuthResponse, next: &str) -> Result<Response<Body>, Refused> {
+    visit.forget_session();
+    if answer.two_fa_required {
+        let opened = Opened {
+            challenge_id: answer.challenge_id,
+            methods: answer.methods,
+            masked_number: answer.masked_phone_number,
+            expire_time: answer.expire_time,
+        };
+        let mut pending = Pending::new(visit, Purpose::SignIn, opened);
+        pending.next = next.to_owned();
+        pending.keep(visit);
+        return visit.lead_to("/console/sign-in/code");
+    }
+    if answer.enrollment_required {
+        visit.jar.set(Kind::Enrolment, answer.enrollment_token);
+        return visit.lead_to("/console/enrol");
+    }
+    visit.begin_session(answer.access_token, answer.refresh_token, answer.expires_in)?;
+    visit.lead_to(&safe(next))
+}
+
+/// A sign-in that has to begin anew.
+pub fn again(visit: &mut Visit<'_>, next: &str) -> Answer {
+    visit.jar.end(Kind::Challenge);
+    Ok(see_other(&format!("/console/sign-in?{}", query([("next", next), ("done", "sign_in_expired")]))))
+}
+
+fn show(visit: &Visit<'_>, refused: Option<&Refused>, next: String) -> Answer {
+    let frame = visit.open_frame(ENGLISH.sign_in_title);
+    let email = visit.form.trimmed("email");
+    visit.page_after(refused, &Page { frame: &frame, alert: refused, email, next })
+}
+
+/// A page of the console to go on to; whatever else it says, the overview.
+pub fn safe(next: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./?=&%+,:".contains(c);
+    let is_own = next == ROOT || next.strip_prefix(ROOT).is_some_and(|rest| rest.starts_with(['/', '?']));
+    let is_safe = is_own && next.chars().all(is_plain) && !next.contains("//") && !next.contains("..");
+    if is_safe { next } else { ROOT }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_led_away() {
+        for own in ["/console", "/console/sessions", "/console/admin/audit?kind=replay&page=3", "/console?done=x"] {
+            assert_eq!(safe(own), own);
+        }
+        for other in [
+            "",
+            "/",
+            "//evil.example",
+            "/docs",
+            "/consoles",
+            "https://evil.example/console",
+            "/console//evil",
+            "/console/../docs",
+            "/console\\evil",
+            "/console/\r\nset-cookie: a=b",
+            "/console@evil.example",
+        ] {
+            assert_eq!(safe(other), "/console", "{other}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A step-up in place: when something asks for a fresher proof, the page asks for it, and then does what was asked for, with what was
+//! typed. Passwords are not kept meanwhile.
+
+use askama::Template;
+use http::Response;
+use tonic::body::Body;
+
+use super::{
+    Answer,
+    account::code::CodeAsk,
+    calls::{open_rpc, rpc},
+    cookies::Kind,
+    frame::Frame,
+    pending::{Opened, Pending, Purpose},
+    refused::Refused,
+    see_other,
+    texts::ENGLISH,
+    visit::Visit,
+};
+use crate::wire::pb::{self, Method};
+
+/// What the buttons of the page send.
+const FIELD: &str = "step_up";
+/// Where a step-up leads on that a page has asked for, and no form.
+pub const PATH: &str = "/console/step-up";
+/// What is not kept while the proof is asked for.
+const SECRETS: [&str; 5] = ["password", "current_password", "new_password", "token", super::origin::FIELD];
+
+#[derive(Template)]
+#[template(path = "console/pages/step_up.html", config = ".askama.toml")]
+struct Page<'a> {
+    frame: &'a Frame,
+    alert: Option<&'a Refused>,
+    action: String,
+    kept: Vec<(String, String)>,
+    /// None = the password is asked for.
+    ask: Option<CodeAsk>,
+}
+
+/// Takes the proof that came with a form, where there is one. A page = it was not good, or another way is chosen.
+pub async fn take(visit: &mut Visit<'_>) -> Result<Option<Response<Body>>, Refused> {
+    if !visit.form.has(FIELD) {
+        return Ok(None);
+    }
+    let step = visit.form.trimmed(FIELD);
+    let done = match step.as_str() {
+        "password" => password(visit).await,
+        step => code(visit, step).await,
+    };
+    match done {
+        Ok(Step::Proven) => {
+            visit.is_proven = true;
+            Ok(None)
+        }
+        Ok(Step::Elsewhere(page)) => Ok(Some(page)),
+        Ok(Step::Again) => ask(visit, None).await.map(Some),
+        Err(refused) if refused.is("UNAUTHENTICATED") => Err(refused),
+        Err(refused) => ask(visit, Some(&refused)).await.map(Some),
+    }
+}
+
+/// What came of a step.
+enum Step {
+    Proven,
+    Again,
+    Elsewhere(Response<Body>),
+}
+
+async fn code(visit: &mut Visit<'_>, step: &str) -> Result<Step, Refused> {
+    let Some(mut pending) = Pending::find(visit, Purpose::StepUp) else {
+        return Err(Refused::new("CHALLENGE_EXPIRED").saying(ENGLISH.step_up_expired));
+    };
+    match step {
+        "verify" => {
+            let request = pb::VerifyRequest {
+                code: visit.form.trimmed("step_up_code"),
+                challenge_id: pending.challenge_id.clone(),
+                method: pending.method().into(),
+            };
+            let verified = rpc!(visit, twofa.verify(request));
+            match verified {
+                Ok(verified) => {
+                    visit.keep_tokens(verified.access_token, verified.refresh_token, verified.expires_in);
+                    visit.jar.end(Kind::Challenge);
+                    Ok(Step::Proven)
+                }
+                Err(refused) => {
+                    if refused.ends_challenge() {
+                        visit.jar.end(Kind::Challenge);
+                    }
+                    Err(refused)
+                }
+            }
+        }
+        "resend" => pending.send(visit).await.map(|()| Step::Again),
+        other => match super::account::code::chosen(other) {
+            Some(method) => pending.choose(visit, method).await.map(|()| Step::Again),
+            None => Ok(Step::Again),
+        },
+    }
+}
+
+/// Of an account that has nothing but a password: it begins another session, and the one before ends.
+async fn password(visit: &mut Visit<'_>) -> Result<Step, Refused> {
+    let who = visit.who().await?.ok_or_else(|| Refused::new("UNAUTHENTICATED"))?;
+    let request = pb::LocalAuthRequest { email: who.email, password: visit.form.get("step_up_password").to_owned() };
+    let answer = open_rpc!(visit, twofa.local_auth(request))?;
+    if !answer.access_token.is_empty() {
+        // It is over either way: nobody has its tokens any more.
+        let _ = rpc!(visit, sessions.end_session(pb::EndSessionRequest::default()));
+        visit.begin_session(answer.access_token, answer.refresh_token, answer.expires_in)?;
+        return Ok(Step::Proven);
+    }
+    super::account::sign_in::go_on(visit, answer, "").map(Step::Elsewhere)
+}
+
+/// The page that asks for the proof.
+pub async fn ask(visit: &mut Visit<'_>, refused: Option<&Refused>) -> Answer {
+    if visit.is_proven {
+        // The password was proven, and is not enough.
+        return Err(Refused::new("TWO_FA_NOT_ENABLED").saying(ENGLISH.step_up_needs_factor));
+    }
+    let pending = match Pending::find(visit, Purpose::StepUp) {
+        Some(pending) => Some(pending),
+        None => open(visit).await?,
+    };
+    let frame = visit.frame(ENGLISH.step_up_title, "").await?;
+    let (action, kept) = if visit.is_post {
+        let kept = visit.form.kept(|name| !name.starts_with(FIELD) && !SECRETS.contains(&name));
+        (visit.target().to_owned(), kept)
+    } else {
+        (PATH.to_owned(), vec![("next".to_owned(), visit.target().to_owned())])
+    };
+    let ask = pending.map(|pending| CodeAsk::new(visit, &pending, FIELD));
+    visit.page_after(refused, &Page { frame: &frame, alert: refused, action, kept, ask })
+}
+
+/// Opens a challenge; None = the account has no factor.
+async fn open(visit: &mut Visit<'_>) -> Result<Option<Pending>, Refused> {
+    let request = pb::CreateChallengeRequest { method: Method::Unspecified.into() };
+    let opened = match rpc!(visit, twofa.create_challenge(request)) {
+        Ok(opened) => opened,
+        Err(refused) if refused.is("TWO_FA_NOT_ENABLED") => return Ok(None),
+        Err(refused) => return Err(refused),
+    };
+    let pending = Pending::new(
+        visit,
+        Purpose::StepUp,
+        Opened {
+            challenge_id: opened.challenge_id,
+            methods: opened.methods,
+            masked_number: opened.masked_phone_number,
+            expire_time: opened.expire_time,
+        },
+    );
+    pending.keep(visit);
+    Ok(Some(pending))
+}
+
+/// Leads on to the page that has asked for a proof.
+pub fn go_on(visit: &Visit<'_>) -> Answer {
+    Ok(see_other(&super::account::sign_in::safe(visit.form.get("next"))))
+}
