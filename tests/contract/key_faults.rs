@@ -44,6 +44,7 @@ async fn a_replica_that_cannot_follow_goes_on_saying_what_it_holds_and_no_key_ta
         let (id, _) = line.split_once(':').unwrap();
         RootRing::parse(&format!("{id}:{}", "A".repeat(43) + "=")).map(Some)
     };
+    follow_keys(kit, &keeper, async |_| Ok(None), NOW).await.unwrap();
     assert!(follow_keys(kit, &keeper, altered, NOW).await.is_err(), "one of the same name");
     follow_keys(kit, &keeper, async |_| Ok(None), NOW).await.unwrap();
     assert_eq!(told(promote_key(&kit.store, &new, &call(NOW), NOW).await), "OK");

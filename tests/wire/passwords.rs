@@ -4,7 +4,7 @@ use countersign::wire::pb;
 use tonic::{Code, Status};
 
 use crate::{
-    audit::verify,
+    audit::{sealed, verify},
     world::{ADMIN, ALICE, BOB, PASSWORD, World, reason, refusal, retry_after},
 };
 
@@ -115,6 +115,7 @@ async fn callers_who_are_told_to_wait_leave_one_row_a_source_and_minute() {
     retry_after(world.local_auth(ALICE, PASSWORD).await);
     world.advance(100);
     let world = world.restarted().await;
+    sealed(&world).await;
     assert_eq!((world.audited("excess_rate_limit").await, verify(&world).await.late), (3, 0));
 }
 
