@@ -33,5 +33,7 @@ fn restore_fence() -> TableCreateStatement {
         .col(ColumnDef::new("epoch").big_integer().not_null())
         // When a fence was begun that has not ended.
         .col(ColumnDef::new("begin_time").big_integer().null())
+        // When the last one has.
+        .col(ColumnDef::new("end_time").big_integer().null())
         .to_owned()
 }

@@ -11,10 +11,13 @@ use tokio::{
 
 use super::ring::reread_ring;
 use crate::{
-    clock::{Clock, SystemClock, Timestamp},
+    clock::{Clock, SystemClock},
     config::{Config, Keys, RingSource},
     error::{Error, Outage},
-    flow::{self, Call, Kit, restore::Standing},
+    flow::{
+        self, Call, Kit,
+        restore::{Seen, Standing},
+    },
     model::{Channel, Origin},
     seal::RootRing,
     tls::ServerTls,
@@ -149,7 +152,7 @@ pub(super) async fn follow_epoch(
 async fn until_set_back(kit: &Kit) -> String {
     let mut interval = interval(EPOCH_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut seen, mut is_known) = (Timestamp::from_millis(0), true);
+    let (mut seen, mut is_known) = (Seen::default(), true);
     loop {
         interval.tick().await;
         let fault = match in_time(ROUND, flow::restore::follow_epoch(kit, &mut seen, SystemClock.now())).await {

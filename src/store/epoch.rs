@@ -15,6 +15,8 @@ pub struct Epoch {
     pub value: Timestamp,
     /// When a fence was begun that has not ended.
     pub fence_begin: Option<Timestamp>,
+    /// When the last fence has ended.
+    pub fence_end: Option<Timestamp>,
 }
 
 impl Store {
@@ -22,7 +24,11 @@ impl Store {
     pub async fn epoch(&self) -> Result<Epoch, Error> {
         let row = restore_fence::Entity::find_by_id(ROW).one(&self.reader).await.map_err(outage)?;
         let row = row.context("the epoch is not in the database (table restore_fence)")?;
-        Ok(Epoch { value: Timestamp::from_millis(row.epoch), fence_begin: row.begin_time.map(Timestamp::from_millis) })
+        Ok(Epoch {
+            value: Timestamp::from_millis(row.epoch),
+            fence_begin: row.begin_time.map(Timestamp::from_millis),
+            fence_end: row.end_time.map(Timestamp::from_millis),
+        })
     }
 
     /// Raises the epoch; Stale when it is not what it was, or a fence was begun.
@@ -44,7 +50,8 @@ impl Tx {
     pub async fn end_fence(&self, known: Epoch, epoch: Timestamp) -> Result<Swap, Error> {
         let update = at(known.value, known.fence_begin)
             .col_expr(restore_fence::Column::Epoch, Expr::val(epoch.millis()))
-            .col_expr(restore_fence::Column::BeginTime, Expr::val(None::<i64>));
+            .col_expr(restore_fence::Column::BeginTime, Expr::val(None::<i64>))
+            .col_expr(restore_fence::Column::EndTime, Expr::val(epoch.millis()));
         Ok(Swap::from_rows(update.exec(&self.inner).await.map_err(outage)?.rows_affected))
     }
 }

@@ -8,7 +8,7 @@ use countersign::{
     error::Error,
     flow::{
         self, SignIn, VerifyRequest,
-        restore::{Fenced, Standing, admit, follow_epoch, restore_fence},
+        restore::{Fenced, Seen, Standing, admit, follow_epoch, restore_fence},
     },
     model::{
         Acr, Amr, Caller, Email, FactorData, FactorId, Method, NewFactor, NewSession, Origin, Proof, Session, SessionId,
@@ -90,7 +90,7 @@ async fn a_fence_goes_through_every_table_to_its_end_and_may_do_so_again() {
 #[tokio::test]
 async fn the_epoch_is_raised_from_what_it_is_and_not_while_a_fence_is_under_way() {
     on_every_home(async |store| {
-        let epoch = |value, fence_begin| Epoch { value, fence_begin };
+        let epoch = |value, fence_begin| Epoch { value, fence_begin, fence_end: None };
         assert_eq!(store.epoch().await.unwrap(), epoch(START, None));
         assert_eq!(store.raise_epoch(START, NOW).await.unwrap(), Swap::Done);
         assert_eq!(store.raise_epoch(START, after(1)).await.unwrap(), Swap::Stale, "another was first");
@@ -107,7 +107,8 @@ async fn the_epoch_is_raised_from_what_it_is_and_not_while_a_fence_is_under_way(
             ended
         };
         assert_eq!((end(first).await, end(second).await), (Swap::Stale, Swap::Done));
-        assert_eq!(store.epoch().await.unwrap(), epoch(after(6), None));
+        let ended = Epoch { value: after(6), fence_begin: None, fence_end: Some(after(6)) };
+        assert_eq!(store.epoch().await.unwrap(), ended);
     })
     .await;
 }
@@ -139,7 +140,7 @@ async fn fence(bench: &Bench, now: Timestamp) -> Result<Fenced, Error> {
 }
 
 /// Goes by the epoch for a while; answers whether it was good all the time.
-async fn follow(bench: &Bench, seen: &mut Timestamp, seconds: std::ops::Range<u64>) -> bool {
+async fn follow(bench: &Bench, seen: &mut Seen, seconds: std::ops::Range<u64>) -> bool {
     for second in seconds.step_by(2) {
         if !matches!(follow_epoch(&bench.kit, seen, after(second)).await.unwrap(), Standing::Good) {
             return false;
@@ -151,11 +152,11 @@ async fn follow(bench: &Bench, seen: &mut Timestamp, seconds: std::ops::Range<u6
 #[tokio::test]
 async fn a_database_that_was_set_back_is_told_and_serves_after_a_fence() {
     let bench = Bench::new(&[]).await;
-    let mut seen = START;
+    let mut seen = Seen::default();
     admit(&bench.kit, NOW).await.unwrap();
     assert!(follow(&bench, &mut seen, 0..60).await);
     let known = bench.kit.store.epoch().await.unwrap().value;
-    assert!(known > after(50) && seen > after(50), "it is raised while the service runs");
+    assert!(known > after(50) && seen.epoch > Some(after(50)), "it is raised while the service runs");
     // As the backup of a minute before has it.
     bench.execute(&format!("UPDATE restore_fence SET epoch = {}", NOW.millis())).await;
     let refused = told(admit(&bench.kit, after(60)).await);
@@ -163,30 +164,48 @@ async fn a_database_that_was_set_back_is_told_and_serves_after_a_fence() {
         assert!(refused.contains(part), "{part}: {refused}");
     }
     assert!(!follow(&bench, &mut seen, 60..62).await, "nor does one go on that has served");
-    let mut another = START;
+    let mut another = Seen::default();
     assert!(!follow(&bench, &mut another, 60..100).await, "and nobody raises it meanwhile");
     assert_eq!(bench.kit.store.epoch().await.unwrap().value, NOW);
     let fenced = fence(&bench, after(100)).await.unwrap();
     assert!(fenced.epoch > known && fenced.before == NOW && fenced.is_told, "{fenced:?}");
     admit(&bench.kit, after(100)).await.unwrap();
-    assert!(follow(&bench, &mut START.clone(), 100..160).await);
+    assert!(follow(&bench, &mut Seen::default(), 100..160).await);
     assert_eq!(bench.count("SELECT COUNT(*) AS n FROM audit_events WHERE kind = 'sys_restore_fenced'").await, 1);
+    assert!(!follow(&bench, &mut another, 160..162).await, "one that was suspended all the while does not go on");
     // Where clocks were set back too, it comes after what is known all the same.
     let again = fence(&bench, NOW).await.unwrap();
     assert!(again.epoch > fenced.epoch, "{again:?}");
     admit(&bench.kit, NOW).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_raise_it_at_once_take_none_of_each_other_for_a_restore() {
+    let bench = Arc::new(Bench::new(&[]).await);
+    let mut replicas = JoinSet::new();
+    for _ in 0..4 {
+        let bench = Arc::clone(&bench);
+        replicas.spawn(async move {
+            let mut seen = Seen::default();
+            for second in (0..2000).step_by(5) {
+                let standing = follow_epoch(&bench.kit, &mut seen, after(second)).await.unwrap();
+                assert!(matches!(standing, Standing::Good), "{standing:?}");
+            }
+        });
+    }
+    replicas.join_all().await;
+}
+
 #[tokio::test]
 async fn what_remembers_it_is_enough_when_the_ephemeral_store_was_flushed() {
     let bench = Bench::new(&[]).await;
-    let mut seen = START;
+    let mut seen = Seen::default();
     assert!(follow(&bench, &mut seen, 0..60).await);
     let flushed = Bench::over(Arc::new(Memory::new(10)), &[]).await;
     admit(&flushed.kit, NOW).await.unwrap();
     // Another database, and a process that has seen its own further.
     assert!(!follow(&flushed, &mut seen, 60..62).await);
-    let mut anew = START;
+    let mut anew = Seen::default();
     assert!(follow(&flushed, &mut anew, 60..80).await);
     flushed.execute(&format!("UPDATE restore_fence SET epoch = {}", NOW.millis())).await;
     assert!(told(admit(&flushed.kit, after(80)).await).contains("was set back"), "it is told there again");
@@ -199,10 +218,10 @@ async fn a_fence_that_was_cut_off_lets_nobody_serve_until_it_is_done_again() {
     bench.execute("CREATE TRIGGER cut BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'cut'); END").await;
     assert!(fence(&bench, after(10)).await.is_err());
     let epoch = bench.kit.store.epoch().await.unwrap();
-    assert_eq!(epoch, Epoch { value: START, fence_begin: Some(after(10)) });
+    assert_eq!(epoch, Epoch { value: START, fence_begin: Some(after(10)), fence_end: None });
     let refused = told(admit(&bench.kit, after(11)).await);
     assert!(refused.contains("being fenced") && refused.contains("remedy"), "{refused}");
-    assert!(!follow(&bench, &mut START.clone(), 11..13).await);
+    assert!(!follow(&bench, &mut Seen::default(), 11..13).await);
     bench.execute("DROP TRIGGER cut").await;
     let fenced = fence(&bench, after(10)).await.unwrap();
     assert_eq!((fenced.sessions, fenced.accounts), (1, 1));
@@ -225,7 +244,7 @@ async fn a_fence_is_refused_while_a_replica_serves_and_leaves_everything_as_it_w
     let refused = told(refused);
     assert!(refused.contains("1 replicas serve") && refused.contains("living"), "{refused}");
     assert!(!refused.contains("restored") && refused.contains("remedy"), "{refused}");
-    assert_eq!(store.epoch().await.unwrap(), Epoch { value: START, fence_begin: None });
+    assert_eq!(store.epoch().await.unwrap(), Epoch { value: START, fence_begin: None, fence_end: None });
     assert_eq!(bench.count("SELECT COUNT(*) AS n FROM sessions").await, 1);
     // Silent for half a minute.
     assert_eq!(fence(&bench, after(40)).await.unwrap().sessions, 1);
@@ -245,7 +264,7 @@ async fn a_replica_that_starts_while_a_fence_begins_is_seen_by_it() {
         .await;
     let refused = told(fence(&bench, after(1)).await);
     assert!(refused.contains("late"), "{refused}");
-    let (store, epoch) = (&bench.kit.store, Epoch { value: START, fence_begin: None });
+    let (store, epoch) = (&bench.kit.store, Epoch { value: START, fence_begin: None, fence_end: None });
     assert_eq!(store.epoch().await.unwrap(), epoch, "the mark is taken away");
     assert_eq!(bench.count("SELECT COUNT(*) AS n FROM sessions").await, 1);
 }

@@ -19,6 +19,18 @@ const STEP: Duration = Duration::from_secs(5);
 /// It is remembered when it is so old: a failover to a server that lacks the last moment is none of a backup.
 const SETTLED: Duration = Duration::from_secs(3);
 
+/// No database has come less far.
+const START: Timestamp = Timestamp::from_millis(0);
+
+/// What a process has seen of its database.
+#[derive(Default)]
+pub struct Seen {
+    /// How far it had come.
+    pub epoch: Option<Timestamp>,
+    /// When it was fenced last, as this process has found it.
+    fence_end: Option<Option<Timestamp>>,
+}
+
 /// What is known of a database by how far it has come.
 #[derive(Debug)]
 pub enum Standing {
@@ -37,6 +49,11 @@ pub enum Standing {
     BeingFenced {
         /// When.
         since: Timestamp,
+    },
+    /// It was restored and fenced while this process ran, which knows it as it was.
+    Fenced {
+        /// How far it has come by that.
+        at: Timestamp,
     },
 }
 
@@ -57,6 +74,10 @@ impl Standing {
                  restore-fence` has ended, or run it again if it was cut off",
                 since.to_rfc3339()
             )),
+            Self::Fenced { at } => Some(format!(
+                "the database of database.url was restored and fenced at {} while this process ran; remedy: start it again",
+                at.to_rfc3339()
+            )),
         }
     }
 }
@@ -65,7 +86,7 @@ impl Standing {
 /// not answer is asked later.
 pub async fn admit(kit: &Kit, machine: Timestamp) -> Result<(), Error> {
     let now = kit.store.clock(machine).await?;
-    let (standing, _) = standing(kit, Timestamp::from_millis(0), now).await?;
+    let (standing, _) = standing(kit, START, now).await?;
     if let Standing::Unknown(fault) = &standing {
         tracing::warn!(
             fault = format!("{fault:?}"),
@@ -75,13 +96,17 @@ pub async fn admit(kit: &Kit, machine: Timestamp) -> Result<(), Error> {
     standing.problem().map_or(Ok(()), |problem| Err(anyhow!(problem).into()))
 }
 
-/// Looks at how far the database has come, and raises it now and then. `seen` is how far it was seen by this process.
-pub async fn follow_epoch(kit: &Kit, seen: &mut Timestamp, machine: Timestamp) -> Result<Standing, Error> {
+/// Looks at how far the database has come, and raises it now and then.
+pub async fn follow_epoch(kit: &Kit, seen: &mut Seen, machine: Timestamp) -> Result<Standing, Error> {
     let now = kit.store.clock(machine).await?;
-    let (standing, epoch) = standing(kit, *seen, now).await?;
+    let (standing, epoch) = standing(kit, seen.epoch.unwrap_or(START), now).await?;
+    let found = *seen.fence_end.get_or_insert(epoch.fence_end);
+    if let Some(at) = epoch.fence_end.filter(|end| found != Some(*end)) {
+        return Ok(Standing::Fenced { at });
+    }
     // Not before it was compared: raised, it would pass for one that was not set back.
     if matches!(standing, Standing::Good) {
-        *seen = settled(epoch, now).max(*seen);
+        seen.epoch = seen.epoch.max(Some(settled(epoch, now)));
         if now.since(epoch.value) >= STEP {
             // Another replica may have done it; and a database that was restored a moment ago is at another epoch.
             match kit.store.raise_epoch(epoch.value, now).await? {
@@ -115,7 +140,7 @@ async fn standing(kit: &Kit, seen: Timestamp, now: Timestamp) -> Result<(Standin
 
 /// How far the database has come for good.
 fn settled(epoch: Epoch, now: Timestamp) -> Timestamp {
-    if now.since(epoch.value) >= SETTLED { epoch.value } else { Timestamp::from_millis(0) }
+    if now.since(epoch.value) >= SETTLED { epoch.value } else { START }
 }
 
 /// How far a database had come, as far as the ephemeral store knows; also told how far it has.

@@ -8,7 +8,7 @@ use super::epoch::known_epoch;
 use crate::{
     clock::{Clock, Timestamp, steady_now},
     ephemeral::Ephemeral,
-    error::Error,
+    error::{Error, Outage},
     factor::totp,
     flow::{Call, again::again, keys::LIVE},
     model::{Event, EventKind},
@@ -19,6 +19,9 @@ use crate::{
 
 /// Rows that are changed in one go.
 const ROWS: u64 = 1000;
+/// So often something is done again while the database does not answer, and after such a while.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 /// Whether a replica speaks is looked at so often.
 const LISTEN: Duration = Duration::from_millis(500);
 
@@ -55,8 +58,8 @@ pub async fn restore_fence(
     clock: &dyn Clock,
     call: &Call,
 ) -> Result<Fenced, Error> {
-    let reports = until_silent(store, clock).await?;
-    let found = store.epoch().await?;
+    let reports = steadily(|| until_silent(store, clock)).await?;
+    let found = steadily(|| store.epoch()).await?;
     // Whichever clock is ahead: codes were judged by those of replicas.
     let now = store.clock(clock.now()).await?.max(clock.now());
     let begun = Epoch { fence_begin: Some(later(now, found.fence_begin)), ..found };
@@ -72,16 +75,16 @@ pub async fn restore_fence(
         before: found.value,
         epoch: now,
         is_told: false,
-        accounts: again(|| store.fence_accounts(ROWS, now)).await?,
-        authenticators: again(|| store.fence_authenticators(ROWS, totp::last_step(now))).await?,
-        backup_codes: again(|| store.fence_backup_codes(ROWS)).await?,
-        password_tokens: again(|| store.fence_password_tokens(ROWS)).await?,
-        sessions: again(|| store.fence_sessions(ROWS)).await?,
+        accounts: steadily(|| store.fence_accounts(ROWS, now)).await?,
+        authenticators: steadily(|| store.fence_authenticators(ROWS, totp::last_step(now))).await?,
+        backup_codes: steadily(|| store.fence_backup_codes(ROWS)).await?,
+        password_tokens: steadily(|| store.fence_password_tokens(ROWS)).await?,
+        sessions: steadily(|| store.fence_sessions(ROWS)).await?,
     };
     // A Redis that does not answer is told by the first replica that it answers again.
     let known = known_epoch(ephemeral, ring, found.value).await.unwrap_or(found.value);
     fenced.epoch = later(later(now, Some(found.value)), Some(known));
-    again(|| end(store, begun, &fenced, call)).await?;
+    steadily(|| end(store, begun, &fenced, call)).await?;
     fenced.is_told = known_epoch(ephemeral, ring, fenced.epoch).await.is_ok();
     Ok(fenced)
 }
@@ -97,8 +100,31 @@ async fn end(store: &Store, begun: Epoch, fenced: &Fenced, call: &Call) -> Resul
         fenced.password_tokens
     );
     tx.record(&Event::about_nobody(EventKind::RestoreFenced, &call.origin).note(&note), call.now).await?;
-    taken(tx.end_fence(begun, fenced.epoch).await?)?;
+    if tx.end_fence(begun, fenced.epoch).await? == Swap::Stale {
+        tx.roll_back().await?;
+        // The answer of a commit may be lost, and not the commit.
+        let is_done =
+            store.epoch().await? == Epoch { value: fenced.epoch, fence_begin: None, fence_end: Some(fenced.epoch) };
+        return taken(if is_done { Swap::Done } else { Swap::Stale });
+    }
     tx.commit().await
+}
+
+/// Does what may be done again until the database answers, for a while: a fence of large tables takes long, and is cut off by no hiccup.
+async fn steadily<T, F>(mut work: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..TRIES {
+        match again(&mut work).await {
+            Err(Error::Broken(fault)) if fault.is::<Outage>() => {
+                tracing::warn!(fault = format!("{fault:#}"), "the database does not answer; tries again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+    work().await
 }
 
 /// Waits until no replica that may still serve has said so for a while. What a backup tells of replicas is of its time: they do not

@@ -4,5 +4,5 @@
 mod epoch;
 mod fence;
 
-pub use epoch::{Standing, admit, follow_epoch};
+pub use epoch::{Seen, Standing, admit, follow_epoch};
 pub use fence::{Fenced, restore_fence};

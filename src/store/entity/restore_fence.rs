@@ -9,6 +9,7 @@ pub struct Model {
     pub id: i16,
     pub epoch: i64,
     pub begin_time: Option<i64>,
+    pub end_time: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
