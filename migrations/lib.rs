@@ -23,6 +23,7 @@ mod m0009_roles;
 mod m0010_audit_chain;
 mod m0011_deliveries;
 mod m0012_data_keys;
+mod m0013_restore_fence;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_audit_chain::Migration),
             Box::new(m0011_deliveries::Migration),
             Box::new(m0012_data_keys::Migration),
+            Box::new(m0013_restore_fence::Migration),
         ]
     }
 

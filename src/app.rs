@@ -122,15 +122,14 @@ impl App {
             listeners.probes.map(|listener| Probes::new(health.clone()).serve(listener)).into_iter().collect();
         let (store, ring, roots) = open_with_roots(config, Schema::AsConfigured, clock.now()).await?;
         let (kit, letters) = kit(config, store, ring, clock.now(), costs.into()).await?;
-        let keeper = background::announce(&kit, roots).await.context("cannot say that this replica serves")?;
+        let keeper = background::announce(&kit, roots).await?;
         let (stop, stopped) = watch::channel(false);
         let proxies = Proxies::new(config.trusted_proxies.clone());
-        let reflection = config.grpc.reflection;
         let services = Services::new(
             &kit,
             Arc::clone(&clock),
             Door { rules, proxies, services: KnownServices::new(&config.services) },
-            reflection,
+            config.grpc.reflection,
             &health,
             stopped.clone(),
         )?;
@@ -142,7 +141,8 @@ impl App {
             servers.spawn(server.serve(listener, tls.clone(), proxies.clone(), until_set(stopped.clone())));
         }
         let quiet = Box::pin(services.quiet());
-        servers.spawn(services.serve(listeners.grpc, tls.clone(), proxies, until_set(stopped)));
+        servers.spawn(services.serve(listeners.grpc, tls.clone(), proxies, until_set(stopped.clone())));
+        servers.spawn(background::follow_epoch(Arc::clone(&kit), Arc::clone(&keeper), until_set(stopped)));
         let (stop_delivery, stopped_delivery) = watch::channel(false);
         let mut delivery = JoinSet::new();
         let telling = background::tell(&kit, &clock, &stopped_delivery);
@@ -277,7 +277,8 @@ fn http_server(services: &Services, is_secure: bool, clock: &Arc<dyn Clock>) -> 
     Server::new(gateway, Console::new(services.in_process(), is_secure, Arc::clone(clock)))
 }
 
-fn open_ephemeral(config: &Redis) -> anyhow::Result<Arc<dyn Ephemeral>> {
+/// The ephemeral store that is configured.
+pub fn open_ephemeral(config: &Redis) -> anyhow::Result<Arc<dyn Ephemeral>> {
     match &config.address {
         RedisAddress::Embedded => Ok(Arc::new(Memory::new(EPHEMERAL_ENTRIES))),
         RedisAddress::Single(_) | RedisAddress::Cluster(_) | RedisAddress::Sentinel(_) => {

@@ -7,6 +7,7 @@ mod health;
 mod keys;
 mod migrate;
 mod outbox;
+mod restore_fence;
 mod serve;
 mod sms;
 mod user;
@@ -48,6 +49,8 @@ enum Command {
         #[command(subcommand)]
         action: Option<migrate::Action>,
     },
+    /// Lets nothing from before work again on a database that was restored from a backup; to be run before it is served
+    RestoreFence,
     /// Manages accounts
     User {
         #[command(subcommand)]
@@ -92,6 +95,7 @@ impl Cli {
             Command::Serve { dev: false } => Box::pin(serve::run(&read(layers)?, level)).await,
             Command::Serve { dev: true } => Box::pin(dev::run(layers, level)).await,
             Command::Migrate { action } => Box::pin(migrate::run(&read(layers)?, action.unwrap_or_default())).await,
+            Command::RestoreFence => Box::pin(restore_fence::run(&read(layers)?)).await,
             Command::User { action } => Box::pin(user::run(&read(layers)?, action)).await,
             Command::Keys { action } => Box::pin(keys::run(&read(layers)?, &action)).await,
             Command::Sms { action } => Box::pin(sms::run(&read(layers)?, &action)).await,

@@ -38,6 +38,8 @@ mod peek;
 mod read_only;
 #[path = "contract/redis.rs"]
 mod redis;
+#[path = "contract/restore.rs"]
+mod restore;
 #[path = "contract/roots.rs"]
 mod roots;
 #[path = "contract/round_trips.rs"]

@@ -40,6 +40,8 @@ mod receiver;
 mod replica;
 #[path = "fleet/restart.rs"]
 mod restart;
+#[path = "fleet/restore.rs"]
+mod restore;
 #[path = "fleet/rotation.rs"]
 mod rotation;
 #[allow(dead_code, reason = "the other suites use what this one does not")]
@@ -51,3 +53,5 @@ mod stories;
 mod texts;
 #[path = "fleet/told.rs"]
 mod told;
+#[path = "fleet/upgrade.rs"]
+mod upgrade;

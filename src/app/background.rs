@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use anyhow::{Context, anyhow};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -13,7 +14,10 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Keys, RingSource},
     error::{Error, Outage},
-    flow::{self, Call, Kit},
+    flow::{
+        self, Call, Kit,
+        restore::{Seen, Standing},
+    },
     model::{Channel, Origin},
     seal::RootRing,
     tls::ServerTls,
@@ -31,6 +35,8 @@ const KEYS_INTERVAL: Duration = Duration::from_secs(2);
 const KEYS_ROUND: Duration = Duration::from_secs(14);
 /// A command that prints the ring is run no more often.
 const RING_PAUSE: Duration = Duration::from_secs(30);
+/// A database that was set back is told within this and a round.
+const EPOCH_INTERVAL: Duration = Duration::from_secs(2);
 const RESEAL_PAUSE: Duration = Duration::from_millis(20);
 /// What was recorded is told within two seconds to whoever is to know.
 const TELL_INTERVAL: Duration = Duration::from_millis(500);
@@ -106,12 +112,62 @@ async fn seal_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, sealer: Arc<flow::au
     }
 }
 
-/// Says that this replica serves, and which keys it holds.
+/// Says that this replica serves, and which keys it holds; unless the database was restored and is not fenced.
 pub(super) async fn announce(kit: &Kit, roots: RootRing) -> anyhow::Result<Arc<flow::keys::Keeper>> {
     let machine = SystemClock.now();
+    flow::restore::admit(kit, machine).await.map_err(Error::into_anyhow)?;
     let keeper = Arc::new(flow::keys::Keeper::new(roots, machine));
-    flow::keys::announce(kit, &keeper, machine).await.map_err(Error::into_anyhow)?;
+    let announced = flow::keys::announce(kit, &keeper, machine).await.map_err(Error::into_anyhow);
+    announced.context("cannot say that this replica serves")?;
+    // A fence that was begun meanwhile has seen this replica, or is seen here.
+    if let Err(refused) = flow::restore::admit(kit, SystemClock.now()).await {
+        forget(kit, &keeper).await;
+        return Err(refused.into_anyhow());
+    }
     Ok(keeper)
+}
+
+async fn forget(kit: &Kit, keeper: &flow::keys::Keeper) {
+    if let Err(fault) = in_time(ROUND, kit.store.forget_replica(keeper.name())).await {
+        tracing::warn!(?fault, "this replica counts as live for half a minute more");
+    }
+}
+
+/// Goes by how far the database has come, until `stop`. It is a fault of the service when the database was set back: what was used
+/// since would work again, so this process goes on with nothing.
+pub(super) async fn follow_epoch(
+    kit: Arc<Kit>,
+    keeper: Arc<flow::keys::Keeper>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        () = stop => Ok(()),
+        problem = until_set_back(&kit) => {
+            forget(&kit, &keeper).await;
+            Err(anyhow!(problem))
+        }
+    }
+}
+
+async fn until_set_back(kit: &Kit) -> String {
+    let mut interval = interval(EPOCH_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut seen, mut is_known) = (Seen::default(), true);
+    loop {
+        interval.tick().await;
+        let fault = match in_time(ROUND, flow::restore::follow_epoch(kit, &mut seen, SystemClock.now())).await {
+            Ok(Standing::Unknown(fault)) | Err(fault) => Some(fault),
+            Ok(standing) => match standing.problem() {
+                Some(problem) => return problem,
+                None => None,
+            },
+        };
+        // Told once.
+        if let Some(fault) = fault.as_ref().filter(|_| is_known) {
+            tracing::warn!(fault = format!("{fault:?}"), "whether the database was set back is not known for a while");
+        }
+        is_known = fault.is_none();
+    }
 }
 
 /// Goes by the keys of the database, and by the ring where it is a file that can change; and records values that do not open.

@@ -8,7 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{EntryHash, Ephemeral, Kind, NewEntry, Newest, Payment, Shelf, SourceHash, SourceWindow, Taken, Try};
+use super::{
+    DatabaseHash, EntryHash, Ephemeral, Kind, NewEntry, Newest, Payment, Shelf, SourceHash, SourceWindow, Taken, Try,
+};
 use crate::{
     clock::Timestamp,
     error::{Error, Refusal},
@@ -20,6 +22,7 @@ pub struct Memory {
     capacity: usize,
     shelves: Mutex<Shelves>,
     sources: Mutex<HashMap<SourceHash, Source>>,
+    epochs: Mutex<HashMap<DatabaseHash, Timestamp>>,
 }
 
 /// Tries of a source in the window that ends at `end_time`.
@@ -47,7 +50,7 @@ struct Entry {
 impl Memory {
     /// A store that holds at most `capacity` entries.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, shelves: Mutex::default(), sources: Mutex::default() }
+        Self { capacity, shelves: Mutex::default(), sources: Mutex::default(), epochs: Mutex::default() }
     }
 
     fn sources(&self) -> MutexGuard<'_, HashMap<SourceHash, Source>> {
@@ -182,6 +185,13 @@ impl Ephemeral for Memory {
             known.failures += u32::from(ended == Try::Failed);
         }
         Ok(())
+    }
+
+    async fn raise_epoch(&self, database: DatabaseHash, epoch: Timestamp) -> Result<Timestamp, Error> {
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = epochs.entry(database).or_insert(epoch);
+        *known = epoch.max(*known);
+        Ok(*known)
     }
 
     async fn ping(&self) -> Result<(), Error> {

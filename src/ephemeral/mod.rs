@@ -1,5 +1,5 @@
-//! State that may be lost: open challenges, pending enrolments, and how often each source was wrong. Losing it makes a user start
-//! again and never lets anyone in.
+//! State that may be lost: open challenges, pending enrolments, how often each source was wrong, and how far the database has come.
+//! Losing it makes a user start again and never lets anyone in.
 //!
 //! Everything that one user has open lies on one shelf. Each step is one atomic operation; nothing is read in one and written
 //! back in another. Every entry holds its own end: that a store forgets late, or keeps its own time, does not matter.
@@ -106,6 +106,9 @@ pub enum Try {
     TakenBack,
 }
 
+/// Keyed hash that names a database.
+pub type DatabaseHash = [u8; 32];
+
 /// A store for entries.
 #[async_trait]
 pub trait Ephemeral: Send + Sync {
@@ -136,6 +139,10 @@ pub trait Ephemeral: Send + Sync {
 
     /// Says how a try that was paid for has ended.
     async fn settle(&self, source: SourceHash, ended: Try, now: Timestamp) -> Result<(), Error>;
+
+    /// Remembers how far a database has come, and answers the furthest that it knows of. It is never swept: losing it lets nobody in,
+    /// but a database that was set back is not told by it any more.
+    async fn raise_epoch(&self, database: DatabaseHash, epoch: Timestamp) -> Result<Timestamp, Error>;
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), Error>;

@@ -8,7 +8,9 @@ use ::redis::{FromRedisValue, Script};
 use async_trait::async_trait;
 
 use self::{address::Address, link::Link};
-use super::{EntryHash, Ephemeral, Kind, NewEntry, Newest, Payment, Shelf, SourceHash, SourceWindow, Taken, Try};
+use super::{
+    DatabaseHash, EntryHash, Ephemeral, Kind, NewEntry, Newest, Payment, Shelf, SourceHash, SourceWindow, Taken, Try,
+};
 use crate::{clock::Timestamp, config, error::Error, swap::Swap};
 
 /// A store in Redis.
@@ -28,6 +30,7 @@ struct Scripts {
     close: Step,
     pay: Step,
     settle: Step,
+    raise_epoch: Step,
 }
 
 /// A script and its hash, which is what it is called by once the server knows it.
@@ -54,6 +57,10 @@ impl Redis {
 
     fn source(&self, source: SourceHash) -> String {
         format!("{}source:{{{}}}", self.key_prefix, hex(&source))
+    }
+
+    fn database(&self, database: DatabaseHash) -> String {
+        format!("{}epoch:{{{}}}", self.key_prefix, hex(&database))
     }
 
     async fn run<T: FromRedisValue>(&self, step: &Step, key: &str, args: &[&[u8]]) -> Result<T, Error> {
@@ -126,6 +133,11 @@ impl Ephemeral for Redis {
         self.run(&self.scripts.settle, &self.source(source), &[&millis(now), &failures]).await
     }
 
+    async fn raise_epoch(&self, database: DatabaseHash, epoch: Timestamp) -> Result<Timestamp, Error> {
+        let known = self.run(&self.scripts.raise_epoch, &self.database(database), &[&millis(epoch)]).await?;
+        Ok(Timestamp::from_millis(known))
+    }
+
     async fn ping(&self) -> Result<(), Error> {
         Ok(self.link.ping().await?)
     }
@@ -148,6 +160,7 @@ impl Scripts {
             close: Step::new("close", include_str!("redis/close.lua")),
             pay: Step::new("pay", include_str!("redis/pay.lua")),
             settle: Step::new("settle", include_str!("redis/settle.lua")),
+            raise_epoch: Step::new("raise_epoch", include_str!("redis/raise_epoch.lua")),
         }
     }
 }

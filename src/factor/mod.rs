@@ -6,7 +6,7 @@ mod common_passwords;
 pub mod password;
 pub mod phone;
 mod qr;
-mod totp;
+pub mod totp;
 
 use crate::{
     clock::Timestamp,

@@ -59,7 +59,7 @@ impl Factor for Totp {
             return Ok(Verdict::Wrong);
         };
         let key = builder(secret, length).build().map_err(|fault| anyhow!("a stored TOTP key is bad: {fault}"))?;
-        let step = now.seconds().div_euclid(STEP_SECONDS.cast_signed());
+        let step = step(now);
         let mut verdict = Verdict::Wrong;
         // Every step is looked at, so that the time does not tell which one fits. The newest that fits counts.
         for step in step - SKEW..=step + SKEW {
@@ -72,6 +72,15 @@ impl Factor for Totp {
         }
         Ok(verdict)
     }
+}
+
+/// The last step whose code is accepted at a moment.
+pub fn last_step(now: Timestamp) -> i64 {
+    step(now) + SKEW
+}
+
+fn step(now: Timestamp) -> i64 {
+    now.seconds().div_euclid(STEP_SECONDS.cast_signed())
 }
 
 /// One step at a time: the window is ours, because the step that fits must be compared with the ones that are used.

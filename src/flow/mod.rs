@@ -27,6 +27,7 @@ mod prove;
 mod record_refusals;
 mod refresh_session;
 mod reset_second_factor;
+pub mod restore;
 mod send_code;
 mod set_password;
 mod sms_status;

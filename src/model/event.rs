@@ -77,6 +77,8 @@ pub enum EventKind {
     KeysChanged,
     /// A sealed value does not open: it was altered or moved, or its key is gone.
     SealedValueBroken,
+    /// A restored database was fenced: nothing from before, or from what was lost, works again.
+    RestoreFenced,
     /// An administrator has read something, or was refused something.
     AdminRead,
 }
@@ -121,6 +123,7 @@ impl EventKind {
             Self::AuditRetired => "audit_retired",
             Self::KeysChanged => "sys_keys_changed",
             Self::SealedValueBroken => "sys_sealed_value_broken",
+            Self::RestoreFenced => "sys_restore_fenced",
             Self::AdminRead => "authz_admin",
         }
     }

@@ -14,7 +14,8 @@ use countersign::{
     clock::Timestamp,
     config::{Config, Layers},
     ephemeral::{
-        EntryHash, Ephemeral, Kind, Memory, NewEntry, Newest, Payment, Shelf, SourceHash, SourceWindow, Taken, Try,
+        DatabaseHash, EntryHash, Ephemeral, Kind, Memory, NewEntry, Newest, Payment, Shelf, SourceHash, SourceWindow,
+        Taken, Try,
     },
     error::Error,
     flow::{self, Call, EnableRequest, Kit, NewUser, Outbox, Refusals, SignIn, Sources, VerifyRequest},
@@ -192,6 +193,9 @@ impl Ephemeral for Counting {
     }
     async fn settle(&self, source: SourceHash, ended: Try, now: Timestamp) -> Result<(), Error> {
         self.count().settle(source, ended, now).await
+    }
+    async fn raise_epoch(&self, database: DatabaseHash, epoch: Timestamp) -> Result<Timestamp, Error> {
+        self.count().raise_epoch(database, epoch).await
     }
     async fn ping(&self) -> Result<(), Error> {
         self.count().ping().await

@@ -30,7 +30,7 @@ use tonic_types::StatusExt;
 use crate::{
     peek,
     servers::{
-        binary::Binary,
+        binary::{Binary, this_release},
         process::{Server, home, run},
     },
 };
@@ -69,12 +69,23 @@ pub struct Enrolled {
 impl Fleet {
     /// A fleet over these stores, with a new key ring and the schema in place.
     pub fn new(database: &str, redis: &str) -> Self {
+        Self::of(this_release(), database, redis)
+    }
+
+    /// A fleet of a program that may be of another release.
+    pub fn of(program: PathBuf, database: &str, redis: &str) -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let binary = Binary::new(home("fleet", None), database, redis, &["limits.source_failures=0"]);
+        let mut binary = Binary::new(home("fleet", None), database, redis, &["limits.source_failures=0"]);
+        binary.program = program;
         run(&mut binary.command(&["keys", "init"]));
         run(&mut binary.command(&["migrate"]));
         Self { _turn: turn, binary, database: database.to_owned() }
+    }
+
+    /// What is started from now on is of this release.
+    pub fn upgrade(&mut self) {
+        self.binary.program = this_release();
     }
 
     /// Adds a user with `PASSWORD`.

@@ -22,16 +22,16 @@ use crate::{
 };
 
 /// Each signs in with its backup codes, again and again.
-const USERS: usize = 4;
+pub const USERS: usize = 4;
 
 /// What a command says; it must succeed.
-fn said(fleet: &Fleet, args: &[&str]) -> String {
+pub fn said(fleet: &Fleet, args: &[&str]) -> String {
     let (done, told) = ran(fleet, args);
     assert!(done, "{args:?}: {told}");
     told
 }
 
-fn ran(fleet: &Fleet, args: &[&str]) -> (bool, String) {
+pub fn ran(fleet: &Fleet, args: &[&str]) -> (bool, String) {
     let output = fleet.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
@@ -54,7 +54,7 @@ const MORTAL: usize = 2;
 const ACCOUNTS: usize = 3000;
 
 /// People who sign in all the while. Whoever is turned away fails the test, but by the one that has died.
-struct Load {
+pub struct Load {
     course: Arc<Course>,
     people: JoinSet<()>,
 }
@@ -68,7 +68,7 @@ struct Course {
 }
 
 impl Load {
-    fn start(users: Vec<Enrolled>, replicas: &[Replica]) -> Self {
+    pub fn start(users: Vec<Enrolled>, replicas: &[Replica]) -> Self {
         let (course, mut people) = (Arc::new(Course::default()), JoinSet::new());
         for (n, user) in users.into_iter().enumerate() {
             let clients = replicas.iter().map(|replica| (replica.twofa.clone(), replica.sessions.clone())).collect();
@@ -83,12 +83,12 @@ impl Load {
     }
 
     /// Waits for some more sign-ins that are begun after this.
-    async fn go_on(&self) {
+    pub async fn go_on(&self) {
         let enough = self.done() + 3 * USERS;
         until("people sign in", Duration::from_secs(60), async || self.done() >= enough).await;
     }
 
-    async fn end(mut self) -> usize {
+    pub async fn end(mut self) -> usize {
         self.course.is_over.store(true, Ordering::Relaxed);
         while let Some(person) = self.people.join_next().await {
             person.unwrap();
@@ -156,7 +156,7 @@ impl Person {
     }
 }
 
-async fn people(fleet: &Fleet, replicas: &[Replica]) -> Vec<Enrolled> {
+pub async fn people(fleet: &Fleet, replicas: &[Replica]) -> Vec<Enrolled> {
     let mut users = Vec::new();
     for n in 0..USERS {
         let email = format!("user{n}@example.com");

@@ -1,14 +1,13 @@
 //! The shipped binary, over stores that its processes share.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
 use super::process::{Server, free_port, home};
 
 /// How its commands are run.
 pub struct Binary {
+    /// The program.
+    pub program: PathBuf,
     pub home: PathBuf,
     /// What it is configured with.
     pub sets: Vec<String>,
@@ -17,7 +16,7 @@ pub struct Binary {
 impl Binary {
     /// With these stores, something else configured as `KEY=VALUE`, and a key ring in a directory of its own.
     pub fn new(home: PathBuf, database: &str, redis: &str, more: &[&str]) -> Self {
-        let mut binary = Self { home, sets: Vec::new() };
+        let mut binary = Self { program: this_release(), home, sets: Vec::new() };
         binary.sets = vec![
             format!("database.url={database}"),
             format!("redis.url={redis}"),
@@ -34,7 +33,7 @@ impl Binary {
 
     /// A command.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        let mut command = Command::new(&self.program);
         command.args(args).args(self.arguments()).current_dir(&self.home).env_clear();
         command
     }
@@ -49,10 +48,15 @@ impl Binary {
         }
         args.extend(sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
         let home = home("replica", None);
-        Server::start(Path::new(env!("CARGO_BIN_EXE_countersign")), &args, None, &home, port)
+        Server::start(&self.program, &args, None, &home, port)
     }
 
     fn arguments(&self) -> Vec<String> {
         self.sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]).collect()
     }
+}
+
+/// The program that the tests are of.
+pub fn this_release() -> PathBuf {
+    env!("CARGO_BIN_EXE_countersign").into()
 }

@@ -137,9 +137,40 @@ impl Sql {
         }
         let name = url.rsplit('/').next().unwrap();
         let mut dump = Command::new(program("mariadb-dump"));
-        dump.args(["--no-defaults", "--hex-blob", "--host=127.0.0.1", "--user=tests"]);
+        dump.args(["--no-defaults", "--single-transaction", "--hex-blob", "--host=127.0.0.1", "--user=tests"]);
         dump.args([format!("--port={}", self.server.port), format!("--password={PASSWORD}"), name.to_owned()]);
         dump
+    }
+
+    /// Puts what was dumped in the place of what is in a database.
+    pub fn restore(&self, url: &str, dump: &Path) {
+        let name = url.rsplit('/').next().unwrap();
+        self.run(&format!("DROP DATABASE {name}"));
+        self.run(&format!("CREATE DATABASE {name}"));
+        self.feed(url, dump);
+    }
+
+    /// Runs a file of statements in a database.
+    pub fn feed(&self, url: &str, file: &Path) {
+        let statements = std::fs::File::open(file).unwrap();
+        let mut client = if self.is_postgres() {
+            let mut psql = Command::new(program("psql"));
+            psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", url]);
+            psql
+        } else {
+            let mut mariadb = Command::new(program("mariadb"));
+            let socket = format!("--socket={}", self.server.home.join("socket").display());
+            mariadb.args([
+                "--no-defaults",
+                "--protocol=socket",
+                "--user=root",
+                &socket,
+                url.rsplit('/').next().unwrap(),
+            ]);
+            mariadb
+        };
+        let done = client.stdin(statements).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
     /// Makes a copy of a database that nobody is connected to.
@@ -229,6 +260,11 @@ impl Sql {
     /// The URL of the database that is always there.
     pub fn admin_url(&self) -> String {
         self.url(if self.is_postgres() { "postgres" } else { "mysql" })
+    }
+
+    /// A name that may be a word of the language.
+    pub fn quoted(&self, name: &str) -> String {
+        if self.is_postgres() { format!("\"{name}\"") } else { format!("`{name}`") }
     }
 
     pub fn is_postgres(&self) -> bool {

@@ -13,4 +13,5 @@ pub use follow::{Keeper, announce, follow_keys};
 pub use record_damages::{Damages, record_damages};
 pub use reseal::reseal;
 pub use rewrap::{must_wrap_nothing, rewrap};
+pub(in crate::flow) use status::LIVE;
 pub use status::{ColumnStatus, KeyStatus, key_status, lacking};

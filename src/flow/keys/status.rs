@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A replica that has said nothing for so long is not live.
-const LIVE: Duration = Duration::from_secs(30);
+pub const LIVE: Duration = Duration::from_secs(30);
 
 /// The keys.
 pub struct KeyStatus {

@@ -14,6 +14,7 @@ pub mod known_network;
 pub mod password_token;
 pub mod replica;
 pub mod reseal;
+pub mod restore_fence;
 pub mod session;
 pub mod setting;
 pub mod settings_version;
