@@ -5,6 +5,8 @@
 mod accounts;
 #[path = "smoke/admin.rs"]
 mod admin;
+#[path = "smoke/clients.rs"]
+mod clients;
 #[path = "smoke/configuration.rs"]
 mod configuration;
 #[path = "smoke/cookbook.rs"]

@@ -12,10 +12,10 @@ const COOKBOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/COOKBOOK.md"
 const ANYTHING: char = '…';
 
 /// A block to paste.
-struct Block {
+pub struct Block {
     /// The heading that it stands under, and its line.
     place: String,
-    code: String,
+    pub code: String,
     shown: Option<Shown>,
 }
 
@@ -26,7 +26,7 @@ enum Shown {
 }
 
 /// The blocks of a cookbook.
-fn blocks(cookbook: &str) -> Vec<Block> {
+pub fn blocks(cookbook: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut heading = "";
     let mut lines = cookbook.lines().zip(1..);
