@@ -11,7 +11,8 @@ use std::{
 
 use aws_lc_rs::{
     hmac,
-    signature::{Ed25519KeyPair, KeyPair},
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -199,13 +200,18 @@ fn forgeries(client: &Client) {
     let key = Ed25519KeyPair::generate().unwrap();
     let public = key.public_key().as_ref().to_vec();
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(&public), "kid": "k", "use": "sig", "alg": "EdDSA"});
-    let url = serve(json!({"keys": [jwk]}).to_string());
+    let (curve, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+    let other = EcdsaKeyPair::generate(curve).unwrap();
+    let [x, y] = [1..33, 33..65].map(|part| URL_SAFE_NO_PAD.encode(&other.public_key().as_ref()[part]));
+    let other_jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "e", "use": "sig", "alg": "ES256"});
+    let url = serve(json!({"keys": [jwk, other_jwk]}).to_string());
     let signed = |header: &Value, claims: &Value, sign: &dyn Fn(&[u8]) -> Vec<u8>| {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(header), part(claims));
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(sign(signed.as_bytes())))
     };
     let by_key = |signed: &[u8]| key.sign(signed).as_ref().to_vec();
+    let by_other = |signed: &[u8]| other.sign(&random, signed).unwrap().as_ref().to_vec();
     let by_hmac = |signed: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &public), signed).as_ref().to_vec();
     let header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": "k"});
     let now = now();
@@ -213,11 +219,8 @@ fn forgeries(client: &Client) {
     let with = |value: &Value, name: &str, new: Value| {
         let mut changed = value.clone();
         let fields = changed.as_object_mut().unwrap();
-        if new.is_null() {
-            fields.remove(name)
-        } else {
-            fields.insert(name.to_owned(), new)
-        };
+        fields.insert(name.to_owned(), new);
+        fields.retain(|_, value| !value.is_null());
         changed
     };
     let takes = |header: &Value, claims: &Value, sign: &dyn Fn(&[u8]) -> Vec<u8>| {
@@ -228,6 +231,7 @@ fn forgeries(client: &Client) {
         assert!(!takes(&with(&header, name, new.clone()), &claims, &by_key), "{name} {new}");
     }
     assert!(!takes(&with(&header, "alg", json!("none")), &claims, &|_| Vec::new()), "no signature");
+    assert!(!takes(&json!({"typ": "at+jwt", "alg": "ES256", "kid": "e"}), &claims, &by_other), "another algorithm");
     assert!(!takes(&with(&header, "alg", json!("HS256")), &claims, &by_hmac), "a MAC by the public key");
     for (name, new) in [
         ("aud", json!("billing")),
