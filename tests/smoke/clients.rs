@@ -35,11 +35,14 @@ struct Client {
 
 impl Client {
     /// Generates and builds it as its README says, in a copy of its folder where `.ci/install` has installed what it needs.
-    fn build(language: &str, needs: &str, program: &'static [&'static str]) -> Self {
-        let (source, folder) =
-            (Path::new(ROOT).join("deploy/clients").join(language), Path::new(ROOT).join("target/clients"));
-        let folder = folder.join(language);
-        assert!(needs.is_empty() || folder.join(needs).exists(), "there is no {needs} in {}; {HINT}", folder.display());
+    fn build(language: &str, installed: Option<(&str, &str)>, program: &'static [&'static str]) -> Self {
+        let source = Path::new(ROOT).join("deploy/clients").join(language);
+        let folder = Path::new(ROOT).join("target/clients").join(language);
+        // In Go's cache, or by a lock file that is kept with what it has installed.
+        if let Some((lock, installed)) = installed {
+            let installed = fs::read(folder.join(installed).join("installed")).unwrap_or_default();
+            assert!(installed == fs::read(source.join(lock)).unwrap(), "what {lock} names is not installed; {HINT}");
+        }
         for old in ["client", "dist", "gen"].map(|name| folder.join(name)) {
             let _ = if old.is_dir() { fs::remove_dir_all(&old) } else { fs::remove_file(&old) };
             assert!(!old.exists(), "{} is still there", old.display());
@@ -270,15 +273,15 @@ fn now() -> u64 {
 
 #[test]
 fn the_client_in_typescript_signs_in_with_a_code_and_checks_tokens() {
-    story(&Client::build("typescript", "node_modules", &["node", "dist/client.js"]));
+    story(&Client::build("typescript", Some(("package-lock.json", "node_modules")), &["node", "dist/client.js"]));
 }
 
 #[test]
 fn the_client_in_python_signs_in_with_a_code_and_checks_tokens() {
-    story(&Client::build("python", ".venv/bin/python", &[".venv/bin/python", "client.py"]));
+    story(&Client::build("python", Some(("requirements.txt", ".venv")), &[".venv/bin/python", "client.py"]));
 }
 
 #[test]
 fn the_client_in_go_signs_in_with_a_code_and_checks_tokens() {
-    story(&Client::build("go", "", &["./client"]));
+    story(&Client::build("go", None, &["./client"]));
 }
