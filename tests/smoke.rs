@@ -5,10 +5,14 @@
 mod accounts;
 #[path = "smoke/admin.rs"]
 mod admin;
+#[path = "smoke/clients.rs"]
+mod clients;
 #[path = "smoke/configuration.rs"]
 mod configuration;
 #[path = "smoke/console.rs"]
 mod console;
+#[path = "smoke/cookbook.rs"]
+mod cookbook;
 #[path = "smoke/mail.rs"]
 mod mail;
 #[path = "smoke/page.rs"]
