@@ -7,6 +7,8 @@ mod accounts;
 mod admin;
 #[path = "smoke/configuration.rs"]
 mod configuration;
+#[path = "smoke/deploy.rs"]
+mod deploy;
 #[path = "smoke/mail.rs"]
 mod mail;
 #[path = "smoke/page.rs"]
