@@ -160,7 +160,7 @@ def content(name, binary, ring, contents):
 
 
 def lay_out(rendered, kind, binary, home, contents):
-    """A pod's files in a directory of ours; answers the arguments of its container and its environment, that of the image included."""
+    """A pod's files in a directory of ours; answers where its container works, its arguments, and its environment with that of the image."""
     everything = [thing for thing in yaml.safe_load_all(pathlib.Path(rendered).read_text()) if thing]
     (pod,) = [pod for this, pod in pods(everything) if this == kind]
     (text,) = [thing["data"]["countersign.toml"] for thing in of_kind(everything, "ConfigMap")]
@@ -180,24 +180,22 @@ def lay_out(rendered, kind, binary, home, contents):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(content(item["path"], binary, ring, contents))
                 file.chmod(0o440)
-    moved = lambda value: value.replace("/run/countersign", f"{root}/run/countersign").replace("/etc/countersign", f"{root}/etc/countersign")
+    moved = lambda value: value.replace("/run/countersign", f"{root}/run/countersign")
     configuration = root / "etc/countersign/countersign.toml"
     configuration.parent.mkdir(parents=True, exist_ok=True)
     configuration.write_text(moved(text))
     image = {"COUNTERSIGN_TELEMETRY__LOG_FORMAT": "json", "COUNTERSIGN_TELEMETRY__LISTEN": "0.0.0.0:9464", "COUNTERSIGN_DATA_DIR": "/var/lib/countersign"}
     environment = image | {variable["name"]: moved(variable["value"]) for variable in container["env"]}
-    return root, [moved(argument) for argument in container["args"]], environment
+    return root / container.get("workingDir", "/").lstrip("/"), container["args"], environment
 
 
 def configuration(rendered, binary, home):
     """The program finds nothing wrong with the configuration of each pod, and takes what was meant."""
     everything = [thing for thing in yaml.safe_load_all(pathlib.Path(rendered).read_text()) if thing]
     for kind, _ in pods(everything):
-        root, arguments, environment = lay_out(rendered, kind, binary, home, CONTENTS)
-        command = {"Deployment": "serve", "Job": "migrate"}[kind]
-        assert arguments[0] == command
-        rest = arguments[1:] if kind == "Deployment" else []
-        ran = subprocess.run([binary, "config", "check", *rest], env=environment, cwd=root, capture_output=True, text=True)
+        directory, arguments, environment = lay_out(rendered, kind, binary, home, CONTENTS)
+        assert arguments == {"Deployment": ["serve"], "Job": ["migrate", "up"]}[kind]
+        ran = subprocess.run([binary, "config", "check"], env=environment, cwd=directory, capture_output=True, text=True)
         assert ran.returncode == 0, f"{rendered}: {ran.stdout}{ran.stderr}"
         assert "s3cret" not in ran.stdout
         told = {line.split()[0]: line for line in ran.stdout.splitlines() if line.strip()}
@@ -219,9 +217,9 @@ def configuration(rendered, binary, home):
 
 def run(rendered, kind, binary, home, contents, *listens):
     """Takes the place of this process: the container of a pod, with these contents of its Secrets, and free ports."""
-    root, arguments, environment = lay_out(rendered, kind, binary, home, json.loads(pathlib.Path(contents).read_text()))
+    directory, arguments, environment = lay_out(rendered, kind, binary, home, json.loads(pathlib.Path(contents).read_text()))
     environment |= dict(listen.split("=", 1) for listen in listens)
-    os.chdir(root)
+    os.chdir(directory)
     os.execve(binary, [binary, *arguments], environment)
 
 

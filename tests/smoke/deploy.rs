@@ -30,3 +30,8 @@ fn the_chart_is_as_kubernetes_and_the_program_want_it() {
 fn the_pods_of_the_chart_run() {
     script("pods", &[BINARY, &Sql::shared_postgres().new_database(), &redis::url(redis::shared())]);
 }
+
+#[test]
+fn dashboard_and_alerts_ask_for_what_there_is_and_each_alert_has_its_runbook() {
+    script("observe", &[BINARY]);
+}
