@@ -35,3 +35,18 @@ fn the_pods_of_the_chart_run() {
 fn dashboard_and_alerts_ask_for_what_there_is_and_each_alert_has_its_runbook() {
     script("observe", &[BINARY]);
 }
+
+#[test]
+fn what_compose_starts_is_well() {
+    script("compose", &[BINARY, &Sql::shared_postgres().admin_url()]);
+}
+
+#[test]
+fn behind_nginx_it_is_called_over_grpc_and_rest() {
+    script("proxies", &[BINARY, "nginx"]);
+}
+
+#[test]
+fn behind_envoy_it_is_called_over_grpc_and_rest() {
+    script("proxies", &[BINARY, "envoy"]);
+}
