@@ -219,8 +219,30 @@ def run(rendered, kind, binary, home, contents, *listens):
     """Takes the place of this process: the container of a pod, with these contents of its Secrets, and free ports."""
     directory, arguments, environment = lay_out(rendered, kind, binary, home, json.loads(pathlib.Path(contents).read_text()))
     environment |= dict(listen.split("=", 1) for listen in listens)
+    # For whatever else is run in the container.
+    pathlib.Path(home, kind).write_text("\0".join(f"{name}={value}" for name, value in environment.items()))
     os.chdir(directory)
     os.execve(binary, [binary, *arguments], environment)
 
 
-{"keys": keys, "objects": objects, "configuration": configuration, "run": run}[sys.argv[1]](*sys.argv[2:])
+def guide(rendered, text):
+    """The guide makes each Secret that a pod asks for, with the key that it is asked for by."""
+    everything = [thing for thing in yaml.safe_load_all(pathlib.Path(rendered).read_text()) if thing]
+    made = set()
+    for name, rest in re.findall(r"create secret generic (\S+) (.*)$", pathlib.Path(text).read_text(), re.M):
+        made |= {(name, key) for key in re.findall(r"--from-file=([^=\s]+)", rest)}
+    for name in re.findall(r"create secret tls (\S+)", pathlib.Path(text).read_text()):
+        made |= {(name, "tls.crt"), (name, "tls.key")}
+    asked = {
+        (source["secret"]["name"], item["key"])
+        for _, pod in pods(everything)
+        for volume in pod["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+        for item in source["secret"]["items"]
+    }
+    assert made == asked, f"made or asked for alone: {made ^ asked}"
+    (deployment,) = of_kind(everything, "Deployment")
+    assert f"deployment/{deployment['metadata']['name']} " in pathlib.Path(text).read_text()
+
+
+{"keys": keys, "objects": objects, "configuration": configuration, "run": run, "guide": guide}[sys.argv[1]](*sys.argv[2:])
