@@ -13,6 +13,8 @@ mod configuration;
 mod console;
 #[path = "smoke/cookbook.rs"]
 mod cookbook;
+#[path = "smoke/deploy.rs"]
+mod deploy;
 #[path = "smoke/mail.rs"]
 mod mail;
 #[path = "smoke/page.rs"]
