@@ -27,6 +27,13 @@ def schema_paths(schema, way=()):
             yield ".".join((*way, key))
 
 
+def version(chart, cargo):
+    """The chart installs the program that it lies beside."""
+    package = tomllib.loads(pathlib.Path(cargo).read_text())["workspace"]["package"]["version"]
+    application = yaml.safe_load(pathlib.Path(chart).read_text())["appVersion"]
+    assert application == package, f"the chart installs {application}, and this is {package}"
+
+
 def keys(defaults, schema, helpers):
     """Each key of the configuration can be set in one place: `config`, `secrets`, or a value that the chart makes it of."""
     there = set(paths(tomllib.loads(pathlib.Path(defaults).read_text())))
@@ -245,4 +252,4 @@ def guide(rendered, text):
     assert f"deployment/{deployment['metadata']['name']} " in pathlib.Path(text).read_text()
 
 
-{"keys": keys, "objects": objects, "configuration": configuration, "run": run, "guide": guide}[sys.argv[1]](*sys.argv[2:])
+{"keys": keys, "objects": objects, "configuration": configuration, "run": run, "guide": guide, "version": version}[sys.argv[1]](*sys.argv[2:])
