@@ -3,8 +3,9 @@
 
 use std::{
     path::Path,
+    pin::Pin,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -50,7 +51,11 @@ pub struct Bench {
 pub struct Counting {
     inner: Arc<dyn Ephemeral>,
     calls: AtomicU64,
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
+
+/// What happens before an epoch is asked for, and the epoch that is known then.
+type Meanwhile = (Pin<Box<dyn Future<Output = ()> + Send>>, Timestamp);
 
 impl Bench {
     /// A bench with these accounts, all of which have the same password.
@@ -67,7 +72,7 @@ impl Bench {
         let signing = SigningKeys::from_ring(&ring).unwrap();
         let hasher = Hasher::with_cost(1, CHEAP).unwrap();
         let settings = watch::Sender::new(store.settings().await.unwrap());
-        let ephemeral = Arc::new(Counting { inner, calls: AtomicU64::new(0) });
+        let ephemeral = Arc::new(Counting { inner, calls: AtomicU64::new(0), meanwhile: Mutex::default() });
         let kit = Kit {
             store,
             ephemeral: Arc::clone(&ephemeral) as Arc<dyn Ephemeral>,
@@ -159,6 +164,11 @@ impl Counting {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// Lets something happen before the epoch is asked for once.
+    pub fn meanwhile(&self, happens: Pin<Box<dyn Future<Output = ()> + Send>>, epoch: Timestamp) {
+        *self.meanwhile.lock().unwrap() = Some((happens, epoch));
+    }
+
     fn count(&self) -> &dyn Ephemeral {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.inner.as_ref()
@@ -195,6 +205,11 @@ impl Ephemeral for Counting {
         self.count().settle(source, ended, now).await
     }
     async fn raise_epoch(&self, database: DatabaseHash, epoch: Timestamp) -> Result<Timestamp, Error> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some((happens, epoch)) = meanwhile {
+            happens.await;
+            self.inner.raise_epoch(database, epoch).await?;
+        }
         self.count().raise_epoch(database, epoch).await
     }
     async fn ping(&self) -> Result<(), Error> {

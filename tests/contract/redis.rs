@@ -72,6 +72,9 @@ async fn keeps_its_promises(store: &dyn Ephemeral, now: Timestamp) {
         }
         store.settle([name; 32], Try::TakenBack, now).await.unwrap();
         assert_eq!(store.pay([name; 32], WINDOW, now).await.unwrap(), Payment::Paid);
+        for epoch in [now, NOW] {
+            assert_eq!(store.raise_epoch([name; 32], epoch).await.unwrap(), now);
+        }
     }
 }
 

@@ -177,6 +177,24 @@ async fn a_database_that_was_set_back_is_told_and_serves_after_a_fence() {
     let again = fence(&bench, NOW).await.unwrap();
     assert!(again.epoch > fenced.epoch, "{again:?}");
     admit(&bench.kit, NOW).await.unwrap();
+    bench.execute("UPDATE restore_fence SET epoch = 0").await;
+    let anew = fence(&bench, NOW).await.unwrap();
+    assert!(anew.epoch > again.epoch, "nor may the database know less than the ephemeral store: {anew:?}");
+    admit(&bench.kit, NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_that_is_slow_takes_what_another_has_raised_meanwhile_for_no_restore() {
+    let bench = Bench::new(&[]).await;
+    let mut seen = Seen::default();
+    assert!(follow(&bench, &mut seen, 0..20).await);
+    let (store, from, to) = (bench.kit.store.clone(), bench.kit.store.epoch().await.unwrap().value, after(40));
+    // It has read the database, and is held up before it asks the ephemeral store.
+    bench
+        .ephemeral
+        .meanwhile(Box::pin(async move { assert_eq!(store.raise_epoch(from, to).await.unwrap(), Swap::Done) }), to);
+    assert!(follow(&bench, &mut seen, 20..22).await);
+    admit(&bench.kit, after(50)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,6 +254,8 @@ async fn a_fence_is_refused_while_a_replica_serves_and_leaves_everything_as_it_w
     // What a backup tells of replicas: of its time, and it stays so.
     store.report_replica("restored", &Held::default(), NOW).await.unwrap();
     store.report_replica("living", &Held::default(), NOW).await.unwrap();
+    // Not even marked: a mark ends whoever serves.
+    bench.execute("CREATE TRIGGER mark BEFORE UPDATE ON restore_fence BEGIN SELECT RAISE(ABORT, 'marked'); END").await;
     let speaks = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
         store.report_replica("living", &Held::default(), after(2)).await.unwrap();
@@ -246,6 +266,7 @@ async fn a_fence_is_refused_while_a_replica_serves_and_leaves_everything_as_it_w
     assert!(!refused.contains("restored") && refused.contains("remedy"), "{refused}");
     assert_eq!(store.epoch().await.unwrap(), Epoch { value: START, fence_begin: None, fence_end: None });
     assert_eq!(bench.count("SELECT COUNT(*) AS n FROM sessions").await, 1);
+    bench.execute("DROP TRIGGER mark").await;
     // Silent for half a minute.
     assert_eq!(fence(&bench, after(40)).await.unwrap().sessions, 1);
 }

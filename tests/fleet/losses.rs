@@ -140,7 +140,7 @@ async fn what_a_failover_brings_back_works_no_second_time() {
     let open = replica.local_auth(USER).await.unwrap().challenge_id;
     let other = replica.local_auth(USER).await.unwrap().challenge_id;
     until("the replica has both", FOLLOWS, async || {
-        let shelf = redis::cli(&sentinels.servers[0], &["KEYS", "*"]);
+        let shelf = redis::cli(&sentinels.servers[0], &["KEYS", "countersign:{*"]);
         redis::cli(&sentinels.servers[1], &["HLEN", shelf.trim()]).trim() == "2"
     })
     .await;
@@ -149,7 +149,7 @@ async fn what_a_failover_brings_back_works_no_second_time() {
     assert!(replica.verify("", &open, &user.next_code()).await.is_ok());
     let refreshed = replica.refresh(&user.refresh_token).await.unwrap();
     sentinels.servers[0].kill();
-    let shelf = redis::cli(&sentinels.servers[1], &["KEYS", "*"]);
+    let shelf = redis::cli(&sentinels.servers[1], &["KEYS", "countersign:{*"]);
     assert_eq!(
         redis::cli(&sentinels.servers[1], &["HLEN", shelf.trim()]).trim(),
         "2",
