@@ -14,6 +14,7 @@ mod backup_codes;
 mod browser;
 mod console;
 mod console_deeds;
+mod console_settings;
 mod cookie;
 mod damage;
 mod disable;
