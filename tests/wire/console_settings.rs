@@ -71,3 +71,25 @@ async fn a_grace_that_is_changed_by_less_than_is_shown_is_in_the_preview() {
     browser.post("/console/admin/settings", &changed).await;
     assert_eq!(world.settings(&token).await.grace_period, span(3456));
 }
+
+#[tokio::test]
+async fn every_version_says_what_it_changed_and_is_shown_once() {
+    let world = World::new().await;
+    let (app, token) = world.enrol(ADMIN).await;
+    for life in 0..23 {
+        let settings = pb::Settings { sms_code_life: span(100 + life), ..pb::Settings::default() };
+        world.update_settings(&token, settings).await.unwrap();
+    }
+    let mut browser = Browser::new(&world);
+    browser.sign_in_with(ADMIN, &app, 1).await;
+    let first = browser.get("/console/admin/settings/versions").await.text;
+    let next = between(&first, "href=\"/console/admin/settings/versions?", "\"").unwrap().to_owned();
+    let second = browser.get(&format!("/console/admin/settings/versions?{next}")).await.text;
+    assert_eq!((first.matches("<strong>Version").count(), first.matches("<ins>").count()), (20, 20), "{first}");
+    assert!(!first.contains("The first one"), "there are older ones");
+    for life in 0..23 {
+        let told = format!("<ins>{} seconds</ins>", 100 + life);
+        assert_eq!(first.matches(&told).count() + second.matches(&told).count(), 1, "{told}");
+    }
+    assert_eq!(second.matches("The first one that is listed here.").count(), 1, "{second}");
+}
