@@ -15,6 +15,7 @@ mod browser;
 mod console;
 mod console_deeds;
 mod console_settings;
+mod console_step_up;
 mod cookie;
 mod damage;
 mod disable;

@@ -20,7 +20,7 @@ pub struct Refused {
     pub wait: Option<u64>,
     /// It was the last attempt of its challenge.
     pub is_exhausted: bool,
-    /// A step-up is asked for, and the account has nothing but a password.
+    /// A fresher proof is asked for, and the account has nothing but a password.
     pub is_for_password: bool,
 }
 

@@ -18,7 +18,7 @@ struct ErrorPage<'a> {
 /// Answers a visit.
 pub async fn answer(visit: &mut Visit<'_>) -> Answer {
     match page(visit).await {
-        Err(refused) if refused.is("STEP_UP_REQUIRED") => match step_up::ask(visit, None).await {
+        Err(refused) if refused.is("STEP_UP_REQUIRED") => match step_up::required(visit, &refused).await {
             Err(refused) => settle(visit, refused),
             page => page,
         },

@@ -1,5 +1,5 @@
 //! A step-up in place: when something asks for a fresher proof, the page asks for it, and then does what was asked for, with what was
-//! typed. Passwords are not kept meanwhile.
+//! typed. Passwords are not kept meanwhile. A page that is merely looked at has nothing sent: a button does.
 
 use askama::Template;
 use http::Response;
@@ -33,8 +33,17 @@ struct Page<'a> {
     alert: Option<&'a Refused>,
     action: String,
     kept: Vec<(String, String)>,
-    /// None = the password is asked for.
-    ask: Option<CodeAsk>,
+    asked: Asked,
+}
+
+/// What the page asks for.
+enum Asked {
+    /// Whether a challenge may be opened.
+    Leave,
+    /// A code.
+    Code(CodeAsk),
+    /// The password, of an account that has nothing else.
+    Password,
 }
 
 /// Takes the proof that came with a form, where there is one. A page = it was not good, or another way is chosen.
@@ -44,6 +53,7 @@ pub async fn take(visit: &mut Visit<'_>) -> Result<Option<Response<Body>>, Refus
     }
     let step = visit.form.trimmed(FIELD);
     let done = match step.as_str() {
+        "open" => Ok(Step::Again),
         "password" => password(visit).await,
         step => code(visit, step).await,
     };
@@ -114,25 +124,36 @@ async fn password(visit: &mut Visit<'_>) -> Result<Step, Refused> {
     super::account::sign_in::go_on(visit, answer, "").map(Step::Elsewhere)
 }
 
+/// What follows where a proof is asked for. An account that has no factor to look at a page with, or to administer with, sets one up.
+pub async fn required(visit: &mut Visit<'_>, refused: &Refused) -> Answer {
+    if refused.is_for_password && (!visit.is_post || visit.path.starts_with("/console/admin/")) {
+        return visit.lead_to("/console/enrol");
+    }
+    ask(visit, None).await
+}
+
 /// The page that asks for the proof.
-pub async fn ask(visit: &mut Visit<'_>, refused: Option<&Refused>) -> Answer {
+async fn ask(visit: &mut Visit<'_>, refused: Option<&Refused>) -> Answer {
     if visit.is_proven {
         // The password was proven, and is not enough.
         return Err(Refused::new("TWO_FA_NOT_ENABLED").saying(ENGLISH.step_up_needs_factor));
     }
-    let pending = match Pending::find(visit, Purpose::StepUp) {
-        Some(pending) => Some(pending),
-        None => open(visit).await?,
-    };
-    let frame = visit.frame(ENGLISH.step_up_title, "").await?;
     let (action, kept) = if visit.is_post {
         let kept = visit.form.kept(|name| !name.starts_with(FIELD) && !SECRETS.contains(&name));
         (visit.target().to_owned(), kept)
     } else {
         (PATH.to_owned(), vec![("next".to_owned(), visit.target().to_owned())])
     };
-    let ask = pending.map(|pending| CodeAsk::new(visit, &pending, FIELD));
-    visit.page_after(refused, &Page { frame: &frame, alert: refused, action, kept, ask })
+    let asked = match Pending::find(visit, Purpose::StepUp) {
+        Some(pending) => Asked::Code(CodeAsk::new(visit, &pending, FIELD)),
+        None if !visit.is_post => Asked::Leave,
+        None => match open(visit).await? {
+            Some(pending) => Asked::Code(CodeAsk::new(visit, &pending, FIELD)),
+            None => Asked::Password,
+        },
+    };
+    let frame = visit.frame(ENGLISH.step_up_title, "").await?;
+    visit.page_after(refused, &Page { frame: &frame, alert: refused, action, kept, asked })
 }
 
 /// Opens a challenge; None = the account has no factor.

@@ -123,6 +123,7 @@ texts! {
 
     enrol_title "Set up a second factor"
     enrol_must "Your account needs one before you can go on. It takes a minute."
+    enrol_admin "Pages for administrators need a second factor, and your account has none yet."
     enrol_may "Choose how you want to confirm your sign-ins."
     choice_app "A code from an app on your phone. Works without a network."
     choice_phone "A code that is sent to your phone."
