@@ -344,6 +344,7 @@ texts! {
     audit_before "Before"
     audit_time "Time"
     audit_what "What happened"
+    audit_step_up "Fresh proof asked for"
     audit_none "Nothing matches."
     live "Live"
     live_on "Following"

@@ -30,7 +30,7 @@ pub const KINDS: [(&str, &str, Tone); 37] = [
     ("authn_login_success", "Signed in", Tone::Good),
     ("authn_login_fail", "Wrong password", Tone::Warn),
     ("authn_login_lock", "Too many wrong attempts: made to wait", Tone::Bad),
-    ("authn_challenge_created", "Password right, code asked for", Tone::Quiet),
+    ("authn_challenge_created", "Password or one-time token accepted, code asked for", Tone::Quiet),
     ("authn_enrollment_required", "Password right, set-up asked for", Tone::Quiet),
     ("authn_code_sent", "Code sent by text message", Tone::Quiet),
     ("authn_code_not_sent", "Code could not be sent", Tone::Warn),
