@@ -205,6 +205,16 @@ async function stepsUp(person, secret) {
   await saveCodes(person);
 }
 
+/** What is no stream ends the following, which says so and goes on when it is asked to. */
+async function isCutOff({ page }) {
+  const live = /\/audit\/live/;
+  await page.route(live, (route) => route.fulfill({ status: 403, contentType: "text/plain", body: "no" }));
+  await page.getByRole("button", { name: "Live" }).click();
+  await page.getByText("Cut off. Press Live to go on.").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Live" }).getAttribute("aria-pressed"), "false");
+  await page.unroute(live);
+}
+
 /** Every other page of the administrator. */
 async function looksAround({ page, look }) {
   for (const [path, name, title] of [
@@ -269,6 +279,7 @@ try {
 
   const live = { ...admin, page: await admin.context.newPage() };
   await live.page.goto(`${origin}/console/admin/audit`);
+  await isCutOff(live);
   await live.page.getByRole("button", { name: "Live" }).click();
   await live.page.getByText("Following").waitFor();
 

@@ -1,17 +1,12 @@
 //! What is done on the console: enrolling before there is a session, stepping up in place, and changing the policy.
 
-use bytes::Bytes;
 use countersign::wire::pb;
-use http::{Method, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use http::StatusCode;
 
 use crate::{
     admin_users::find,
-    audit::sealed,
     browser::{ACCESS, Browser, between},
     phone::{NUMBER, world as world_with_phones},
-    plain::request,
     world::{ADMIN, ALICE, BOB, PASSWORD, World, reason},
 };
 
@@ -242,26 +237,4 @@ async fn a_factor_is_removed_and_the_last_one_only_where_it_may() {
     let path = remove(world.status(&token).await.unwrap().factors);
     let answer = browser.post(&path, &[]).await;
     assert!(browser.follow(answer).await.text.contains("Two-factor authentication is off"));
-}
-
-#[tokio::test]
-async fn the_live_end_of_the_audit_log_ends_with_the_session() {
-    let world = World::new().await;
-    let (app, _) = world.enrol(ADMIN).await;
-    let mut browser = Browser::new(&world);
-    browser.sign_in_with(ADMIN, &app, 1).await;
-    sealed(&world).await;
-    browser.get("/console").await;
-    let cookies = browser.cookie_line();
-    let path = "/console/admin/audit/live?after=0&kind=all";
-    let request = request(&world, Method::GET, path, &[("cookie", &cookies)]).body(Full::<Bytes>::default());
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let response = client.request(request.unwrap()).await.unwrap();
-    assert_eq!(response.headers()["content-type"], "text/event-stream");
-    let mut body = response.into_body();
-    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert!(first.starts_with(b"id: 1\ndata: <tr data-position=\"1\">"), "{first:?}");
-    browser.post("/console/sign-out", &[]).await;
-    let rest = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-    assert!(rest.ends_with("event: ended\ndata: Your session has ended. Sign in again.\n\n"), "{rest}");
 }

@@ -14,6 +14,7 @@ mod backup_codes;
 mod browser;
 mod console;
 mod console_deeds;
+mod console_live;
 mod console_settings;
 mod console_step_up;
 mod cookie;

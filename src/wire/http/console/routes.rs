@@ -18,6 +18,8 @@ struct ErrorPage<'a> {
 /// Answers a visit.
 pub async fn answer(visit: &mut Visit<'_>) -> Answer {
     match page(visit).await {
+        // What follows the audit log reads no page: it is told why there is nothing to follow.
+        Err(refused) if visit.takes_events => Ok(admin::over(&refused)),
         Err(refused) if refused.is("STEP_UP_REQUIRED") => match step_up::required(visit, &refused).await {
             Err(refused) => settle(visit, refused),
             page => page,

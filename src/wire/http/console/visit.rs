@@ -47,6 +47,8 @@ pub struct Visit<'a> {
     pub(super) peer: Peer,
     pub(super) passed_on: HeaderMap,
     pub(super) is_renewed: bool,
+    /// Whether it is no page that is asked for, but a stream of events.
+    pub takes_events: bool,
     /// Whether a proof came with this form.
     pub is_proven: bool,
     is_ours: bool,
@@ -84,6 +86,7 @@ impl<'a> Visit<'a> {
             peer,
             passed_on,
             is_renewed: false,
+            takes_events: head.headers.get(header::ACCEPT).is_some_and(|media| media == "text/event-stream"),
             is_proven: false,
             is_ours,
             had_session,

@@ -6,7 +6,7 @@ const box = document.querySelector("[data-live]");
 function follow() {
   const [button, state] = [box.querySelector("button"), box.querySelector(".live-state")];
   const body = document.getElementById("records");
-  const { on, off, again } = box.dataset;
+  const { on, off, again, lost } = box.dataset;
   let source = null;
   let address = box.dataset.live;
 
@@ -21,7 +21,11 @@ function follow() {
     source = new EventSource(address);
     button.setAttribute("aria-pressed", "true");
     source.addEventListener("open", () => { state.textContent = on; });
-    source.addEventListener("error", () => { state.textContent = again; });
+    // After an answer that is no stream the browser does not come again.
+    source.addEventListener("error", () => {
+      if (source?.readyState === EventSource.CLOSED) stop(lost);
+      else state.textContent = again;
+    });
     source.addEventListener("message", (event) => {
       // Lines of our own server, with everything in them escaped.
       const parsed = new DOMParser().parseFromString(`<table><tbody>${event.data}</tbody></table>`, "text/html");

@@ -350,6 +350,7 @@ texts! {
     live_on "Following"
     live_off ""
     live_again "Connecting again"
+    live_lost "Cut off. Press Live to go on."
     sms_title "Text messages"
     sms_lead "What is sent of the day's budget, and where it goes."
     sms_not_configured "Text messages are not configured. See sms.provider in the configuration."
