@@ -70,6 +70,12 @@ async fn a_form_that_another_site_sends_is_refused() {
         let refused = browser.post_from("/console/sign-in", &fields, from).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{from:?}");
     }
+    // As browsers send it: without the cookies of this site. Those that they keep are not replaced.
+    let mut elsewhere = Browser::new(&world);
+    for from in [[("sec-fetch-site", "cross-site")], [("origin", "https://evil.example")]] {
+        let refused = elsewhere.post_from("/console/sign-in", &fields, &from).await;
+        assert_eq!((refused.status, set_cookies(&refused.headers).len()), (StatusCode::FORBIDDEN, 0), "{from:?}");
+    }
     assert_eq!(judged(&world).await, 0, "nothing was judged");
     for from in
         [[("origin", own.as_str()), ("x-any", "1")], [("sec-fetch-site", "same-origin"), ("origin", "https://a.proxy")]]

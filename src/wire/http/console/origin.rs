@@ -24,7 +24,12 @@ pub fn is_ours(headers: &HeaderMap, cookie: Option<&str>, shown: &str) -> bool {
     // Every browser says at least one of them of a form.
     let is_told = headers.contains_key(header::ORIGIN) || headers.contains_key(SEC_FETCH_SITE);
     let belongs = cookie.is_some_and(|cookie| secret::same(form_token(cookie).as_bytes(), shown.as_bytes()));
-    is_told && is_same_origin(headers) && belongs
+    is_told && is_from_here(headers) && belongs
+}
+
+/// Whether a request comes from here, or from nowhere: another site has not made the browser send it.
+pub fn is_from_here(headers: &HeaderMap) -> bool {
+    is_same_origin(headers)
 }
 
 /// Whether a link of another site leads here: then the browser has sent none of our cookies along.

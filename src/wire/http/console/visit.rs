@@ -52,6 +52,8 @@ pub struct Visit<'a> {
     /// Whether a proof came with this form.
     pub is_proven: bool,
     is_ours: bool,
+    /// Whether the browser has sent its cookies along, as far as it says.
+    is_from_here: bool,
     had_session: bool,
     last_event_id: Option<String>,
     target: String,
@@ -89,6 +91,7 @@ impl<'a> Visit<'a> {
             takes_events: head.headers.get(header::ACCEPT).is_some_and(|media| media == "text/event-stream"),
             is_proven: false,
             is_ours,
+            is_from_here: origin::is_from_here(&head.headers),
             had_session,
             last_event_id: last_event_id.map(str::to_owned),
             target: head.uri.path_and_query().map(|target| target.as_str().to_owned()).unwrap_or_default(),
@@ -224,10 +227,11 @@ impl<'a> Visit<'a> {
         Ok(see_other(path))
     }
 
-    /// The answer, with the cookies that it changes.
+    /// The answer, with the cookies that it changes. A request from elsewhere changes none: those that the browser has kept to itself
+    /// only seem to be missing.
     pub fn end(self, answer: Answer) -> Response<Body> {
         let mut response = answer.unwrap_or_else(|refused| super::routes::error_page(&self, &refused));
-        for cookie in self.jar.changes() {
+        for cookie in self.jar.changes().filter(|_| self.is_from_here) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         response
