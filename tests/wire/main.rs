@@ -16,6 +16,7 @@ mod console;
 mod console_deeds;
 mod console_live;
 mod console_settings;
+mod console_sign_in;
 mod console_step_up;
 mod cookie;
 mod damage;

@@ -18,6 +18,9 @@ use super::super::{
 };
 use crate::wire::pb;
 
+/// Bytes of an address to go on to: it has a place in a cookie, of which browsers keep 4096 bytes.
+const NEXT_BYTES: usize = 1024;
+
 #[derive(Template)]
 #[template(path = "console/pages/sign_in.html", config = ".askama.toml")]
 struct Page<'a> {
@@ -33,7 +36,7 @@ pub async fn form(visit: &mut Visit<'_>) -> Answer {
         let next = safe(visit.query.get("next"));
         return visit.lead_to(&next);
     }
-    let next = visit.query.trimmed("next");
+    let next = safe(visit.query.get("next"));
     show(visit, None, next)
 }
 
@@ -41,7 +44,7 @@ pub async fn form(visit: &mut Visit<'_>) -> Answer {
 pub async fn submit(visit: &mut Visit<'_>) -> Answer {
     let request =
         pb::LocalAuthRequest { email: visit.form.trimmed("email"), password: visit.form.get("password").to_owned() };
-    let next = visit.form.trimmed("next");
+    let next = safe(visit.form.get("next"));
     match open_rpc!(visit, twofa.local_auth(request)) {
         Ok(answer) => go_on(visit, answer, &next),
         Err(refused) => show(visit, Some(&refused), next),
@@ -59,7 +62,7 @@ pub fn go_on(visit: &mut Visit<'_>, answer: pb::LocalAuthResponse, next: &str) -
             expire_time: answer.expire_time,
         };
         let mut pending = Pending::new(visit, Purpose::SignIn, opened);
-        pending.next = next.to_owned();
+        pending.next = safe(next);
         pending.keep(visit);
         return visit.lead_to("/console/sign-in/code");
     }
@@ -87,7 +90,7 @@ fn show(visit: &Visit<'_>, refused: Option<&Refused>, next: String) -> Answer {
 pub fn safe(next: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./?=&%+,:".contains(c);
     let is_own = next == ROOT || next.strip_prefix(ROOT).is_some_and(|rest| rest.starts_with(['/', '?']));
-    let is_safe = is_own && next.chars().all(is_plain) && !next.contains("//") && !next.contains("..");
+    let is_safe = is_own && next.len() <= NEXT_BYTES && next.chars().all(is_plain) && !next.contains("//") && !next.contains("..");
     if is_safe { next } else { ROOT }.to_owned()
 }
 
@@ -100,7 +103,9 @@ mod tests {
         for own in ["/console", "/console/sessions", "/console/admin/audit?kind=replay&page=3", "/console?done=x"] {
             assert_eq!(safe(own), own);
         }
+        let long = format!("/console?page={}", "x".repeat(NEXT_BYTES));
         for other in [
+            long.as_str(),
             "",
             "/",
             "//evil.example",
