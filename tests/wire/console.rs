@@ -208,7 +208,7 @@ async fn no_page_holds_a_token() {
     admin.sign_in(ADMIN).await;
     admin.post("/console/factors/app", &[]).await;
     secrets.extend(admin.cookies.clone());
-    for kind in ["access", "refresh", "enrolment", "challenge", "form"] {
+    for kind in ["access", "refresh", "enrolment", "sign_in_challenge", "form"] {
         assert!(secrets.iter().any(|(name, _)| name.ends_with(kind)), "{kind}: {secrets:?}");
     }
     for page in own.shown.iter().chain(&admin.shown) {

@@ -38,8 +38,7 @@ fn span(seconds: i64) -> Option<prost_types::Duration> {
 async fn a_grace_of_no_whole_days_is_what_it_was_when_something_else_is_saved() {
     let world = World::new().await;
     let (app, token) = world.enrol(ADMIN).await;
-    let graces =
-        pb::Settings { grace_period: span(3600), admin_grace_period: span(600), ..pb::Settings::default() };
+    let graces = pb::Settings { grace_period: span(3600), admin_grace_period: span(600), ..pb::Settings::default() };
     world.update_settings(&token, graces).await.unwrap();
     let mut browser = Browser::new(&world);
     browser.sign_in_with(ADMIN, &app, 1).await;

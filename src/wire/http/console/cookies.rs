@@ -16,8 +16,14 @@ pub enum Kind {
     Refresh,
     /// An enrolment token: of somebody who has no session before a factor is enrolled.
     Enrolment,
-    /// A challenge, and what the page that answers it has to know.
-    Challenge,
+    /// The challenge of a sign-in, and what the page that answers it has to know.
+    SignInChallenge,
+    /// The same of a step-up.
+    StepUpChallenge,
+    /// The same of a phone that is enrolled.
+    PhoneChallenge,
+    /// The same of a password that is set with a one-time token.
+    PasswordChallenge,
     /// What the forms of this browser are known by.
     Form,
     /// A one-time password token, between its two calls.
@@ -25,8 +31,26 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Access, Self::Refresh, Self::Enrolment, Self::Challenge, Self::Form, Self::PasswordToken];
+    const ALL: [Self; 9] = [
+        Self::Access,
+        Self::Refresh,
+        Self::Enrolment,
+        Self::SignInChallenge,
+        Self::StepUpChallenge,
+        Self::PhoneChallenge,
+        Self::PasswordChallenge,
+        Self::Form,
+        Self::PasswordToken,
+    ];
+    /// Those of a session, and of what is under way in it or on the way to it.
+    pub const OF_SESSION: [Self; 6] = [
+        Self::Access,
+        Self::Refresh,
+        Self::Enrolment,
+        Self::SignInChallenge,
+        Self::StepUpChallenge,
+        Self::PhoneChallenge,
+    ];
 
     /// The name; with the prefix, only this host can have set it, over TLS.
     fn name(self, is_secure: bool) -> String {
@@ -34,7 +58,10 @@ impl Kind {
             Self::Access => "access",
             Self::Refresh => "refresh",
             Self::Enrolment => "enrolment",
-            Self::Challenge => "challenge",
+            Self::SignInChallenge => "sign_in_challenge",
+            Self::StepUpChallenge => "step_up_challenge",
+            Self::PhoneChallenge => "phone_challenge",
+            Self::PasswordChallenge => "password_challenge",
             Self::Form => "form",
             Self::PasswordToken => "password_token",
         };
@@ -45,7 +72,12 @@ impl Kind {
     fn life(self) -> u64 {
         match self {
             Self::Access | Self::Refresh | Self::Form => IDLE,
-            Self::Enrolment | Self::Challenge | Self::PasswordToken => 10 * 60,
+            Self::Enrolment
+            | Self::SignInChallenge
+            | Self::StepUpChallenge
+            | Self::PhoneChallenge
+            | Self::PasswordChallenge
+            | Self::PasswordToken => 10 * 60,
         }
     }
 }

@@ -80,34 +80,30 @@ async fn code(visit: &mut Visit<'_>, step: &str) -> Result<Step, Refused> {
     let Some(mut pending) = Pending::find(visit, Purpose::StepUp) else {
         return Err(Refused::new("CHALLENGE_EXPIRED").saying(ENGLISH.step_up_expired));
     };
-    match step {
-        "verify" => {
-            let request = pb::VerifyRequest {
-                code: visit.form.trimmed("step_up_code"),
-                challenge_id: pending.challenge_id.clone(),
-                method: pending.method().into(),
-            };
-            let verified = rpc!(visit, twofa.verify(request));
-            match verified {
-                Ok(verified) => {
-                    visit.keep_tokens(verified.access_token, verified.refresh_token, verified.expires_in);
-                    visit.jar.end(Kind::Challenge);
-                    Ok(Step::Proven)
-                }
-                Err(refused) => {
-                    if refused.ends_challenge() {
-                        visit.jar.end(Kind::Challenge);
-                    }
-                    Err(refused)
-                }
-            }
-        }
+    let done = match step {
+        "verify" => verify(visit, &pending).await,
         "resend" => pending.send(visit).await.map(|()| Step::Again),
         other => match super::account::code::chosen(other) {
             Some(method) => pending.choose(visit, method).await.map(|()| Step::Again),
             None => Ok(Step::Again),
         },
-    }
+    };
+    done.map_err(|refused| {
+        let is_over = pending.is_ended_by(visit, &refused) && refused.is("CHALLENGE_EXPIRED");
+        if is_over { refused.saying(ENGLISH.step_up_expired) } else { refused }
+    })
+}
+
+async fn verify(visit: &mut Visit<'_>, pending: &Pending) -> Result<Step, Refused> {
+    let request = pb::VerifyRequest {
+        code: visit.form.trimmed("step_up_code"),
+        challenge_id: pending.challenge_id.clone(),
+        method: pending.method().into(),
+    };
+    let verified = rpc!(visit, twofa.verify(request))?;
+    visit.keep_tokens(verified.access_token, verified.refresh_token, verified.expires_in);
+    visit.jar.end(Kind::StepUpChallenge);
+    Ok(Step::Proven)
 }
 
 /// Of an account that has nothing but a password: it begins another session, and the one before ends.

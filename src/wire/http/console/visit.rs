@@ -154,15 +154,14 @@ impl<'a> Visit<'a> {
 
     /// Begins a session, and other forms with it: those of the time before are of no use any more.
     pub fn begin_session(&mut self, access: String, refresh: String, seconds: i32) -> Result<(), Refused> {
+        self.forget_session();
         self.keep_tokens(access, refresh, seconds);
-        self.jar.end(Kind::Enrolment);
-        self.jar.end(Kind::Challenge);
         self.renew_forms()
     }
 
-    /// Has the browser forget the session, and whatever was under way.
+    /// Has the browser forget the session, and whatever was under way in it.
     pub fn forget_session(&mut self) {
-        for kind in [Kind::Access, Kind::Refresh, Kind::Enrolment, Kind::Challenge, Kind::PasswordToken] {
+        for kind in Kind::OF_SESSION {
             self.jar.end(kind);
         }
     }

@@ -75,8 +75,7 @@ pub fn go_on(visit: &mut Visit<'_>, answer: pb::LocalAuthResponse, next: &str) -
 }
 
 /// A sign-in that has to begin anew.
-pub fn again(visit: &mut Visit<'_>, next: &str) -> Answer {
-    visit.jar.end(Kind::Challenge);
+pub fn again(next: &str) -> Answer {
     Ok(see_other(&format!("/console/sign-in?{}", query([("next", next), ("done", "sign_in_expired")]))))
 }
 
@@ -90,7 +89,11 @@ fn show(visit: &Visit<'_>, refused: Option<&Refused>, next: String) -> Answer {
 pub fn safe(next: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./?=&%+,:".contains(c);
     let is_own = next == ROOT || next.strip_prefix(ROOT).is_some_and(|rest| rest.starts_with(['/', '?']));
-    let is_safe = is_own && next.len() <= NEXT_BYTES && next.chars().all(is_plain) && !next.contains("//") && !next.contains("..");
+    let is_safe = is_own
+        && next.len() <= NEXT_BYTES
+        && next.chars().all(is_plain)
+        && !next.contains("//")
+        && !next.contains("..");
     if is_safe { next } else { ROOT }.to_owned()
 }
 

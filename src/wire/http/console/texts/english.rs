@@ -149,6 +149,7 @@ texts! {
     phone_number "Phone number"
     phone_help "With the country code, such as +30 691 234 5678."
     send_code "Send the code"
+    phone_expired "That took too long, was tried too often, or you have signed in anew since. Enter the number again."
     phone_code_title "Confirm the phone"
     other_number "Use another number"
     codes_title "Backup codes"
