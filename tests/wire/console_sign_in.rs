@@ -1,10 +1,11 @@
 //! Signing in and out on the console: where it leads, what the browser keeps, and what ends.
 
+use countersign::wire::pb;
 use http::StatusCode;
 
 use crate::{
-    browser::{Browser, set_cookies},
-    world::{ALICE, PASSWORD, World},
+    browser::{ACCESS, Browser, REFRESH, set_cookies},
+    world::{ALICE, BOB, PASSWORD, World},
 };
 
 /// What browsers keep of a cookie, name and attributes included.
@@ -28,5 +29,48 @@ async fn an_address_to_go_on_to_of_any_length_hinders_no_sign_in() {
         browser.follow(answer).await;
         let answer = browser.post("/console/sign-in/code", &[("code", &app.code_in(steps - 1))]).await;
         assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, leads), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_the_session_that_the_browser_had() {
+    let world = World::new().await;
+    let mut browser = Browser::new(&world);
+    browser.sign_in(ALICE).await;
+    let first = browser.cookies[ACCESS].clone();
+    for (email, page) in [(BOB, BOB), (ALICE, ALICE)] {
+        let before = browser.cookies[ACCESS].clone();
+        browser.get("/console/password").await;
+        let answer = browser.post("/console/sign-in", &[("email", email), ("password", PASSWORD)]).await;
+        assert!(browser.follow(answer).await.text.contains(page));
+        assert!(!world.is_good(&before).await, "nobody has its tokens any more");
+    }
+    assert!(!world.is_good(&first).await);
+    assert_eq!(world.list_sessions(&browser.cookies[ACCESS]).await.len(), 1);
+    assert_eq!(world.audited("session_ended").await, 2);
+    let mut other = Browser::new(&world);
+    other.sign_in(BOB).await;
+    let before = other.cookies[ACCESS].clone();
+    other.post("/console/sign-in", &[("email", ALICE), ("password", "wrong password 1")]).await;
+    assert!(world.is_good(&before).await, "a wrong password ends nothing");
+}
+
+#[tokio::test]
+async fn a_password_that_is_set_signs_out_nobody_else() {
+    const NEW: &str = "seven quiet boats at dawn";
+    let world = World::new().await;
+    for (email, is_own) in [(ALICE, true), (BOB, false)] {
+        let mut browser = Browser::new(&world);
+        browser.sign_in(email).await;
+        let session = browser.cookies[ACCESS].clone();
+        let token = world.password_token(ALICE).await;
+        browser.get("/console/set-password").await;
+        browser.post("/console/set-password", &[("token", &token), ("new_password", NEW)]).await;
+        assert_eq!((browser.cookies.contains_key(REFRESH), world.is_good(&session).await), (!is_own, !is_own), "{email}");
+        let page = browser.get("/console").await;
+        assert_eq!(page.status.is_redirection(), is_own, "{email}: {}", page.text);
+        let token = world.password_token(ALICE).await;
+        let request = pb::SetPasswordRequest { token, new_password: PASSWORD.to_owned(), ..Default::default() };
+        world.set_password(request).await.unwrap();
     }
 }

@@ -52,6 +52,11 @@ impl Refused {
         self.is_exhausted || self.is("CHALLENGE_EXPIRED")
     }
 
+    /// Whether there is no session any more.
+    pub fn is_signed_out(&self) -> bool {
+        self.is("UNAUTHENTICATED") || self.is("USER_BLOCKED")
+    }
+
     /// The status of a page that says so.
     pub fn status(&self) -> StatusCode {
         match reasons::find(&self.reason).map(|reason| reason.status) {

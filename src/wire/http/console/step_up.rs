@@ -112,12 +112,11 @@ async fn password(visit: &mut Visit<'_>) -> Result<Step, Refused> {
     let request = pb::LocalAuthRequest { email: who.email, password: visit.form.get("step_up_password").to_owned() };
     let answer = open_rpc!(visit, twofa.local_auth(request))?;
     if !answer.access_token.is_empty() {
-        // It is over either way: nobody has its tokens any more.
-        let _ = rpc!(visit, sessions.end_session(pb::EndSessionRequest::default()));
+        visit.end_session().await;
         visit.begin_session(answer.access_token, answer.refresh_token, answer.expires_in)?;
         return Ok(Step::Proven);
     }
-    super::account::sign_in::go_on(visit, answer, "").map(Step::Elsewhere)
+    super::account::sign_in::go_on(visit, answer, "").await.map(Step::Elsewhere)
 }
 
 /// What follows where a proof is asked for. An account that has no factor to look at a page with, or to administer with, sets one up.

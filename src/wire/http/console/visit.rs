@@ -166,6 +166,14 @@ impl<'a> Visit<'a> {
         }
     }
 
+    /// Ends the session that the browser came with, where there is one: nobody has its tokens any more.
+    pub async fn end_session(&mut self) {
+        if self.has_session() || self.is_enrolling() {
+            let _ = rpc!(self, sessions.end_session(pb::EndSessionRequest::default()));
+        }
+        self.forget_session();
+    }
+
     /// Makes the forms of this browser known by something else.
     pub fn renew_forms(&mut self) -> Result<(), Refused> {
         let value = secret::random::<32>().map_err(|_| Refused::new("INTERNAL"))?;

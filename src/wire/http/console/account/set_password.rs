@@ -51,7 +51,7 @@ pub async fn submit(visit: &mut Visit<'_>) -> Answer {
         Err(refused) => return show(visit, Some(&in_words(refused))),
     };
     if !answer.two_fa_required {
-        return done(visit);
+        return done(visit).await;
     }
     visit.jar.set(Kind::PasswordToken, token);
     let opened = Opened {
@@ -104,7 +104,7 @@ async fn finish(visit: &mut Visit<'_>, pending: &Pending) -> Answer {
         challenge_id: pending.challenge_id.clone(),
     };
     match open_rpc!(visit, sessions.set_password(request)) {
-        Ok(_) => done(visit),
+        Ok(_) => done(visit).await,
         Err(refused) => refuse(visit, pending, refused),
     }
 }
@@ -117,11 +117,13 @@ fn refuse(visit: &mut Visit<'_>, pending: &Pending, refused: Refused) -> Answer 
     show_code(visit, pending, Some(&refused))
 }
 
-/// Every session of the account has ended, this browser's too where it had one.
-fn done(visit: &mut Visit<'_>) -> Answer {
-    visit.forget_session();
+/// Every session of the account has ended, this browser's too where it had one; that of another account goes on.
+async fn done(visit: &mut Visit<'_>) -> Answer {
     visit.jar.end(Kind::PasswordChallenge);
     visit.jar.end(Kind::PasswordToken);
+    if visit.who().await.is_err_and(|refused| refused.is_signed_out()) {
+        visit.forget_session();
+    }
     visit.lead_to("/console/sign-in?done=password_set")
 }
 

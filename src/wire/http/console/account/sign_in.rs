@@ -46,14 +46,19 @@ pub async fn submit(visit: &mut Visit<'_>) -> Answer {
         pb::LocalAuthRequest { email: visit.form.trimmed("email"), password: visit.form.get("password").to_owned() };
     let next = safe(visit.form.get("next"));
     match open_rpc!(visit, twofa.local_auth(request)) {
-        Ok(answer) => go_on(visit, answer, &next),
+        Ok(answer) => go_on(visit, answer, &next).await,
         Err(refused) => show(visit, Some(&refused), next),
     }
 }
 
 /// Where a right password leads: to the session, to the code, or to the enrolment of a factor.
-pub fn go_on(visit: &mut Visit<'_>, answer: pb::LocalAuthResponse, next: &str) -> Result<Response<Body>, Refused> {
-    visit.forget_session();
+/// The session before it ends.
+pub async fn go_on(
+    visit: &mut Visit<'_>,
+    answer: pb::LocalAuthResponse,
+    next: &str,
+) -> Result<Response<Body>, Refused> {
+    visit.end_session().await;
     if answer.two_fa_required {
         let opened = Opened {
             challenge_id: answer.challenge_id,
