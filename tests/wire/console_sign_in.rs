@@ -66,11 +66,44 @@ async fn a_password_that_is_set_signs_out_nobody_else() {
         let token = world.password_token(ALICE).await;
         browser.get("/console/set-password").await;
         browser.post("/console/set-password", &[("token", &token), ("new_password", NEW)]).await;
-        assert_eq!((browser.cookies.contains_key(REFRESH), world.is_good(&session).await), (!is_own, !is_own), "{email}");
+        assert_eq!(
+            (browser.cookies.contains_key(REFRESH), world.is_good(&session).await),
+            (!is_own, !is_own),
+            "{email}"
+        );
         let page = browser.get("/console").await;
         assert_eq!(page.status.is_redirection(), is_own, "{email}: {}", page.text);
         let token = world.password_token(ALICE).await;
         let request = pb::SetPasswordRequest { token, new_password: PASSWORD.to_owned(), ..Default::default() };
         world.set_password(request).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_was_done_is_said_once_and_by_no_link() {
+    let world = World::new().await;
+    let mut browser = Browser::new(&world);
+    let page = browser.get("/console/sign-in?done=password_set").await;
+    assert!(!page.text.contains("Your password is set."), "{}", page.text);
+    browser.sign_in(ALICE).await;
+    let answer = browser.post("/console/sign-out", &[]).await;
+    assert_eq!(answer.header("location"), "/console/sign-in");
+    assert!(browser.follow(answer).await.text.contains("You are signed out."));
+    assert!(!browser.get("/console/sign-in").await.text.contains("You are signed out."));
+}
+
+#[tokio::test]
+async fn a_page_that_is_refused_late_does_not_sign_out_who_has_signed_in_meanwhile() {
+    let world = World::new().await;
+    let mut browser = Browser::new(&world);
+    browser.sign_in(ALICE).await;
+    let mut late = browser.clone();
+    browser.post("/console/sign-out", &[]).await;
+    browser.sign_in(ALICE).await;
+    let answer = late.get("/console/sessions").await;
+    assert_eq!(set_cookies(&answer.headers).len(), 0, "{:?}", answer.headers);
+    // The browser of both goes on with the cookies that it has by now.
+    let answer = browser.follow(answer).await;
+    assert_eq!(answer.header("location"), "/console/sessions");
+    assert_eq!(browser.follow(answer).await.status, StatusCode::OK);
 }

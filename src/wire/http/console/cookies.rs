@@ -28,10 +28,12 @@ pub enum Kind {
     Form,
     /// A one-time password token, between its two calls.
     PasswordToken,
+    /// What was just done, until the next page has said it.
+    Deed,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Access,
         Self::Refresh,
         Self::Enrolment,
@@ -41,6 +43,7 @@ impl Kind {
         Self::PasswordChallenge,
         Self::Form,
         Self::PasswordToken,
+        Self::Deed,
     ];
     /// Those of a session, and of what is under way in it or on the way to it.
     pub const OF_SESSION: [Self; 6] = [
@@ -64,6 +67,7 @@ impl Kind {
             Self::PasswordChallenge => "password_challenge",
             Self::Form => "form",
             Self::PasswordToken => "password_token",
+            Self::Deed => "deed",
         };
         format!("{}countersign_console_{name}", if is_secure { "__Host-" } else { "" })
     }
@@ -78,6 +82,7 @@ impl Kind {
             | Self::PhoneChallenge
             | Self::PasswordChallenge
             | Self::PasswordToken => 10 * 60,
+            Self::Deed => 60,
         }
     }
 }

@@ -29,6 +29,8 @@ const PASSED_ON: [HeaderName; 5] = [
     HeaderName::from_static("tracestate"),
 ];
 
+const HTML: &str = "text/html; charset=utf-8";
+
 /// A visit.
 pub struct Visit<'a> {
     console: &'a Console,
@@ -54,7 +56,6 @@ pub struct Visit<'a> {
     is_ours: bool,
     /// Whether the browser has sent its cookies along, as far as it says.
     is_from_here: bool,
-    had_session: bool,
     last_event_id: Option<String>,
     target: String,
     who: Option<Who>,
@@ -68,7 +69,6 @@ impl<'a> Visit<'a> {
         if jar.get(Kind::Form).is_none() {
             jar.set(Kind::Form, secret::to_text(&secret::random::<32>()?));
         }
-        let had_session = jar.get(Kind::Refresh).is_some();
         let mut passed_on = HeaderMap::new();
         for name in PASSED_ON {
             for value in head.headers.get_all(&name) {
@@ -92,7 +92,6 @@ impl<'a> Visit<'a> {
             is_proven: false,
             is_ours,
             is_from_here: origin::is_from_here(&head.headers),
-            had_session,
             last_event_id: last_event_id.map(str::to_owned),
             target: head.uri.path_and_query().map(|target| target.as_str().to_owned()).unwrap_or_default(),
             who: None,
@@ -132,11 +131,6 @@ impl<'a> Visit<'a> {
     /// Whether somebody has a session, or had one a moment ago.
     pub fn has_session(&self) -> bool {
         self.jar.get(Kind::Refresh).is_some() || self.jar.get(Kind::Access).is_some()
-    }
-
-    /// Whether the browser came with one, be it that it has ended.
-    pub fn had_session(&self) -> bool {
-        self.had_session
     }
 
     /// Whether somebody must enrol a factor before there is a session.
@@ -208,7 +202,7 @@ impl<'a> Visit<'a> {
 
     fn frame_of(&self, title: &'static str, section: &'static str, who: Option<Who>) -> Frame {
         let token = origin::form_token(self.jar.get(Kind::Form).unwrap_or_default());
-        Frame::new(title, section, who, token, self.query.get("done"))
+        Frame::new(title, section, who, token, self.jar.get(Kind::Deed).unwrap_or_default())
     }
 
     /// A page.
@@ -218,7 +212,7 @@ impl<'a> Visit<'a> {
             Refused::new("INTERNAL")
         })?;
         let mut response = Response::new(Body::new(Full::from(text)));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(HTML));
         Ok(response)
     }
 
@@ -234,10 +228,20 @@ impl<'a> Visit<'a> {
         Ok(see_other(path))
     }
 
+    /// Leads to another page, which says what was done. No link can have it say so.
+    pub fn lead_on(&mut self, path: &str, deed: &str) -> Answer {
+        self.jar.set(Kind::Deed, deed.to_owned());
+        self.lead_to(path)
+    }
+
     /// The answer, with the cookies that it changes. A request from elsewhere changes none: those that the browser has kept to itself
     /// only seem to be missing.
-    pub fn end(self, answer: Answer) -> Response<Body> {
+    pub fn end(mut self, answer: Answer) -> Response<Body> {
         let mut response = answer.unwrap_or_else(|refused| super::routes::error_page(&self, &refused));
+        // A page has said it.
+        if response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == HTML) {
+            self.jar.end(Kind::Deed);
+        }
         for cookie in self.jar.changes().filter(|_| self.is_from_here) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }

@@ -99,7 +99,7 @@ pub async fn confirmed(visit: &mut Visit<'_>, verified: pb::VerifyResponse) -> A
         visit.jar.end(Kind::PhoneChallenge);
     }
     if verified.backup_codes.is_empty() {
-        return visit.lead_to("/console?done=factor_added");
+        return visit.lead_on("/console", "factor_added");
     }
     backup_codes::show(visit, &verified.backup_codes, true).await
 }

@@ -85,7 +85,7 @@ pub async fn form(visit: &mut Visit<'_>) -> Answer {
 /// Takes a code, or another way.
 pub async fn submit(visit: &mut Visit<'_>) -> Answer {
     let Some(mut pending) = Pending::find(visit, Purpose::SignIn) else {
-        return sign_in::again("");
+        return sign_in::again(visit, "");
     };
     let step = visit.form.trimmed("step");
     let done = match step.as_str() {
@@ -97,7 +97,7 @@ pub async fn submit(visit: &mut Visit<'_>) -> Answer {
     };
     match done {
         Ok(()) => visit.lead_to("/console/sign-in/code"),
-        Err(refused) if pending.is_ended_by(visit, &refused) => sign_in::again(&pending.next),
+        Err(refused) if pending.is_ended_by(visit, &refused) => sign_in::again(visit, &pending.next),
         Err(refused) => show(visit, &pending, Some(&refused)),
     }
 }
@@ -113,7 +113,7 @@ async fn verify(visit: &mut Visit<'_>, pending: &Pending) -> Answer {
             visit.begin_session(verified.access_token, verified.refresh_token, verified.expires_in)?;
             visit.lead_to(&sign_in::safe(&pending.next))
         }
-        Err(refused) if pending.is_ended_by(visit, &refused) => sign_in::again(&pending.next),
+        Err(refused) if pending.is_ended_by(visit, &refused) => sign_in::again(visit, &pending.next),
         Err(refused) => show(visit, pending, Some(&refused)),
     }
 }

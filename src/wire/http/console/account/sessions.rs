@@ -73,9 +73,9 @@ pub async fn page(visit: &mut Visit<'_>, refused: Option<&Refused>) -> Answer {
 /// Ends one.
 pub async fn end(visit: &mut Visit<'_>, id: &str) -> Answer {
     match rpc!(visit, sessions.delete_session(pb::DeleteSessionRequest { session_id: id.to_owned() })) {
-        Ok(_) => visit.lead_to("/console/sessions?done=session_gone"),
+        Ok(_) => visit.lead_on("/console/sessions", "session_gone"),
         // It has ended meanwhile.
-        Err(refused) if refused.is("NOT_FOUND") => visit.lead_to("/console/sessions?done=session_gone"),
+        Err(refused) if refused.is("NOT_FOUND") => visit.lead_on("/console/sessions", "session_gone"),
         Err(refused) => Err(refused),
     }
 }
@@ -93,7 +93,7 @@ pub async fn end_others(visit: &mut Visit<'_>) -> Answer {
             }
         }
         if listed.next_page_token.is_empty() {
-            return visit.lead_to("/console/sessions?done=sessions_gone");
+            return visit.lead_on("/console/sessions", "sessions_gone");
         }
         page_token = listed.next_page_token;
     }

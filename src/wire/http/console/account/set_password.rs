@@ -124,7 +124,7 @@ async fn done(visit: &mut Visit<'_>) -> Answer {
     if visit.who().await.is_err_and(|refused| refused.is_signed_out()) {
         visit.forget_session();
     }
-    visit.lead_to("/console/sign-in?done=password_set")
+    visit.lead_on("/console/sign-in", "password_set")
 }
 
 /// Of the token, the reason says something else than of a session.

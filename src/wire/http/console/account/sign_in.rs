@@ -12,7 +12,6 @@ use super::super::{
     frame::Frame,
     pending::{Opened, Pending, Purpose},
     refused::Refused,
-    see_other,
     texts::ENGLISH,
     visit::Visit,
 };
@@ -30,13 +29,20 @@ struct Page<'a> {
     next: String,
 }
 
-/// The form; whoever has signed in already goes on.
+/// The form; whoever has signed in already goes on. What the browser has kept of a session that has ended goes here, and nowhere else:
+/// another tab may have signed in while a page was refused, and its cookies are those that come along here.
 pub async fn form(visit: &mut Visit<'_>) -> Answer {
-    if visit.has_session() && matches!(visit.who().await, Ok(Some(_))) {
-        let next = safe(visit.query.get("next"));
-        return visit.lead_to(&next);
-    }
     let next = safe(visit.query.get("next"));
+    if visit.has_session() {
+        match visit.who().await {
+            Ok(Some(_)) => return visit.lead_to(&next),
+            Err(refused) if refused.is_signed_out() => {
+                visit.forget_session();
+                visit.jar.set(Kind::Deed, "session_ended".to_owned());
+            }
+            Ok(None) | Err(_) => {}
+        }
+    }
     show(visit, None, next)
 }
 
@@ -79,9 +85,15 @@ pub async fn go_on(
     visit.lead_to(&safe(next))
 }
 
+/// Where to sign in, and where to go on to after it.
+pub fn path(next: &str) -> String {
+    let query = query([("next", next)]);
+    format!("/console/sign-in{}{query}", if query.is_empty() { "" } else { "?" })
+}
+
 /// A sign-in that has to begin anew.
-pub fn again(next: &str) -> Answer {
-    Ok(see_other(&format!("/console/sign-in?{}", query([("next", next), ("done", "sign_in_expired")]))))
+pub fn again(visit: &mut Visit<'_>, next: &str) -> Answer {
+    visit.lead_on(&path(next), "sign_in_expired")
 }
 
 fn show(visit: &Visit<'_>, refused: Option<&Refused>, next: String) -> Answer {

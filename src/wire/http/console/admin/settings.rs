@@ -192,7 +192,7 @@ pub async fn preview(visit: &mut Visit<'_>) -> Answer {
     };
     let changes = changes(&old, &settings);
     if changes.is_empty() {
-        return visit.lead_to("/console/admin/settings?done=settings_same");
+        return visit.lead_on("/console/admin/settings", "settings_same");
     }
     let update_mask = Some(mask(&changes));
     let request = pb::PreviewSettingsRequest { settings: Some(settings), update_mask };
@@ -219,12 +219,12 @@ pub async fn save(visit: &mut Visit<'_>) -> Answer {
     };
     let changes = changes(&old, &settings);
     if changes.is_empty() {
-        return visit.lead_to("/console/admin/settings?done=settings_same");
+        return visit.lead_on("/console/admin/settings", "settings_same");
     }
     let update_mask = Some(mask(&changes));
     let request = pb::UpdateSettingsRequest { settings: Some(settings), update_mask };
     match rpc!(visit, admin.update_settings(request)) {
-        Ok(_) => visit.lead_to("/console/admin/settings?done=settings_saved"),
+        Ok(_) => visit.lead_on("/console/admin/settings", "settings_saved"),
         Err(refused) => refuse(visit, refused).await,
     }
 }

@@ -93,7 +93,7 @@ pub async fn act(visit: &mut Visit<'_>, id: &str, verb: &str) -> Answer {
         "delete" => {
             let etag = visit.form.trimmed("etag");
             match rpc!(visit, admin.delete_user(pb::DeleteUserRequest { user_id, etag, reason })) {
-                Ok(_) => return visit.lead_to("/console/admin/users?done=user_deleted"),
+                Ok(_) => return visit.lead_on("/console/admin/users", "user_deleted"),
                 Err(refused) => Err(refused),
             }
         }
@@ -101,7 +101,7 @@ pub async fn act(visit: &mut Visit<'_>, id: &str, verb: &str) -> Answer {
         _ => return nothing(),
     };
     match done {
-        Ok(deed) => visit.lead_to(&format!("/console/admin/users/{id}?done={deed}")),
+        Ok(deed) => visit.lead_on(&format!("/console/admin/users/{id}"), deed),
         Err(refused) => refuse(visit, id, refused, verb).await,
     }
 }

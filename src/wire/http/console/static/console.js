@@ -220,14 +220,6 @@ function ownLinks() {
   }
 }
 
-/** What was done is said once, and not again on a reload. */
-function forgetDeed() {
-  const address = new URL(location);
-  if (!address.searchParams.has("done")) return;
-  address.searchParams.delete("done");
-  history.replaceState(null, "", address);
-}
-
 // A page that the browser has kept may be of a session that is over, and its buttons are not pressed any more.
 addEventListener("pageshow", (event) => {
   if (event.persisted) for (const form of document.forms) delete form.dataset.sent;
@@ -237,4 +229,3 @@ enhance(document);
 for (const place of document.querySelectorAll("nav [aria-current]")) place.parentElement.scrollLeft = place.offsetLeft - 40;
 takeToken();
 ownLinks();
-forgetDeed();
