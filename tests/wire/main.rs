@@ -14,6 +14,7 @@ mod backup_codes;
 mod browser;
 mod console;
 mod console_deeds;
+mod console_forms;
 mod console_live;
 mod console_settings;
 mod console_sign_in;

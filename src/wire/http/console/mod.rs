@@ -102,9 +102,9 @@ impl Console {
             return origin::step_inside();
         }
         let form = if is_read { Ok(Fields::default()) } else { fields::read(body, &head.headers).await };
-        let form = match form {
-            Ok(form) => form,
-            Err(reason) => return Problem::new(reason, "The console takes forms of at most 64 KiB.").into_response(),
+        let (form, is_read) = match form {
+            Ok(form) => (form, Ok(())),
+            Err(reason) => (Fields::default(), Err(Refused::new(reason))),
         };
         let mut visit = match Visit::new(self, &head, peer, form) {
             Ok(visit) => visit,
@@ -113,7 +113,10 @@ impl Console {
                 return Problem::new("INTERNAL", "The service has a fault.").into_response();
             }
         };
-        let answer = routes::answer(&mut visit).await;
+        let answer = match is_read {
+            Ok(()) => routes::answer(&mut visit).await,
+            Err(refused) => Err(refused),
+        };
         visit.end(answer)
     }
 }

@@ -19,12 +19,15 @@ pub fn form_token(cookie: &str) -> String {
     secret::to_text(&secret::fingerprint(format!("countersign console form {cookie}").as_bytes()))
 }
 
-/// Whether a form was made for a browser with this cookie, and sent by a page of ours.
-pub fn is_ours(headers: &HeaderMap, cookie: Option<&str>, shown: &str) -> bool {
+/// Refuses a form that was not made for a browser with this cookie, or not sent by a page of ours; the reason says which.
+pub fn judge(headers: &HeaderMap, cookie: Option<&str>, shown: &str) -> Result<(), &'static str> {
     // Every browser says at least one of them of a form.
     let is_told = headers.contains_key(header::ORIGIN) || headers.contains_key(SEC_FETCH_SITE);
-    let belongs = cookie.is_some_and(|cookie| secret::same(form_token(cookie).as_bytes(), shown.as_bytes()));
-    is_told && is_from_here(headers) && belongs
+    if !is_told || !is_from_here(headers) {
+        return Err("FORM_ELSEWHERE");
+    }
+    let cookie = cookie.ok_or("FORM_WITHOUT_COOKIE")?;
+    if secret::same(form_token(cookie).as_bytes(), shown.as_bytes()) { Ok(()) } else { Err("FORM_EXPIRED") }
 }
 
 /// Whether a request comes from here, or from nowhere: another site has not made the browser send it.

@@ -63,7 +63,7 @@ impl Refused {
             // A page asks for no header that a browser could send: it says itself what to do.
             Some(StatusCode::UNAUTHORIZED) => StatusCode::FORBIDDEN,
             Some(status) => status,
-            None if self.is("FORM_EXPIRED") => StatusCode::FORBIDDEN,
+            None if self.reason.starts_with("FORM_") => StatusCode::FORBIDDEN,
             None => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -53,7 +53,7 @@ pub struct Visit<'a> {
     pub takes_events: bool,
     /// Whether a proof came with this form.
     pub is_proven: bool,
-    is_ours: bool,
+    is_ours: Result<(), &'static str>,
     /// Whether the browser has sent its cookies along, as far as it says.
     is_from_here: bool,
     last_event_id: Option<String>,
@@ -65,7 +65,7 @@ impl<'a> Visit<'a> {
     /// A visit with this request.
     pub fn new(console: &'a Console, head: &Parts, peer: Peer, form: Fields) -> anyhow::Result<Self> {
         let mut jar = Jar::read(&head.headers, console.is_secure);
-        let is_ours = origin::is_ours(&head.headers, jar.get(Kind::Form), form.get(origin::FIELD));
+        let is_ours = origin::judge(&head.headers, jar.get(Kind::Form), form.get(origin::FIELD));
         if jar.get(Kind::Form).is_none() {
             jar.set(Kind::Form, secret::to_text(&secret::random::<32>()?));
         }
@@ -125,7 +125,7 @@ impl<'a> Visit<'a> {
 
     /// Refuses a form that no page of ours has sent.
     pub fn must_be_ours(&self) -> Result<(), Refused> {
-        if self.is_ours { Ok(()) } else { Err(Refused::new("FORM_EXPIRED")) }
+        self.is_ours.map_err(Refused::new)
     }
 
     /// Whether somebody has a session, or had one a moment ago.

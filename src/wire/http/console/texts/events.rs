@@ -50,7 +50,7 @@ pub const KINDS: [(&str, &str, Tone); 37] = [
     ("session_renewal_repeated", "Renewal answered again", Tone::Quiet),
     ("session_ended", "Session ended", Tone::Quiet),
     ("user_created", "Account made", Tone::Good),
-    ("user_updated", "E-mail address changed", Tone::Warn),
+    ("user_updated", "E-mail address or second e-mail changed", Tone::Warn),
     ("privilege_permissions_changed", "Role changed", Tone::Warn),
     ("user_blocked", "Account blocked", Tone::Bad),
     ("user_unblocked", "Account unblocked", Tone::Good),

@@ -1,7 +1,7 @@
 //! What refusals say to a person, what fields are called, and what was just done.
 
 /// Reasons of the rpcs, and of the console itself.
-const REASONS: [(&str, &str); 28] = [
+const REASONS: [(&str, &str); 30] = [
     ("INVALID_ARGUMENT", "Something in this form is not as it should be. Check it and try again."),
     ("PASSWORD_REJECTED", "This password cannot be used. Choose another one."),
     ("INVALID_CREDENTIALS", "E-mail or password is wrong. Check both and try again."),
@@ -35,6 +35,14 @@ const REASONS: [(&str, &str); 28] = [
     ("UNSUPPORTED_MEDIA_TYPE", "The browser has sent something that is not a form."),
     ("DEADLINE_EXCEEDED", "This took too long. Try again."),
     ("INTERNAL", "Something went wrong on our side. Try again; if it happens again, tell your administrator."),
+    (
+        "FORM_ELSEWHERE",
+        "This form was not sent by a page of this console. Open the page here, and try again. If that does not help, something on the way changes the address of the console: tell your administrator.",
+    ),
+    (
+        "FORM_WITHOUT_COOKIE",
+        "Your browser has not kept the cookie of this page. Allow cookies here, and use the https address where there is one; then reload the page, and try again.",
+    ),
     (
         "FORM_EXPIRED",
         "This page was open for too long, or you have signed in or out elsewhere since. Go back, reload it, and try again.",
