@@ -71,3 +71,22 @@ pub fn of_kind(word: &str) -> (Option<&'static str>, Tone) {
     let known = KINDS.iter().find(|(known, _, _)| *known == word);
     known.map_or((None, Tone::Quiet), |(_, text, tone)| (Some(text), *tone))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the words are that the service writes.
+    const SOURCE: &str = include_str!("../../../../model/event.rs");
+
+    #[test]
+    fn every_word_of_the_log_says_something_and_no_other() {
+        let arms = SOURCE.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \""));
+        let mut written: Vec<_> = arms.filter_map(|(_, word)| word.strip_suffix("\",")).collect();
+        let mut known: Vec<_> = KINDS.iter().map(|(word, _, _)| *word).collect();
+        assert!(written.len() > 30, "{written:?}");
+        written.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(written, known, "what has no words here is hidden by the filter of the audit log");
+    }
+}
