@@ -107,3 +107,20 @@ async fn a_page_that_is_refused_late_does_not_sign_out_who_has_signed_in_meanwhi
     assert_eq!(answer.header("location"), "/console/sessions");
     assert_eq!(browser.follow(answer).await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_hundred_sessions_are_ended_at_once_and_the_rest_when_it_is_asked_again() {
+    let world = World::new().await;
+    for _ in 0..101 {
+        world.sign_in(ALICE).await;
+    }
+    let mut browser = Browser::new(&world);
+    browser.sign_in(ALICE).await;
+    browser.get("/console/sessions").await;
+    let answer = browser.post("/console/sessions/end-others", &[]).await;
+    assert!(browser.follow(answer).await.text.contains("end all others once again"));
+    assert_eq!(world.list_sessions(&browser.cookies[ACCESS]).await.len(), 2);
+    let answer = browser.post("/console/sessions/end-others", &[]).await;
+    assert!(browser.follow(answer).await.text.contains("Every other session has ended."));
+    assert_eq!(world.list_sessions(&browser.cookies[ACCESS]).await.len(), 1);
+}

@@ -1,5 +1,7 @@
 //! Sessions: where the account is signed in, and ending that.
 
+use std::time::Duration;
+
 use askama::Template;
 
 use super::super::{
@@ -12,7 +14,12 @@ use super::super::{
     texts::ENGLISH,
     visit::Visit,
 };
-use crate::wire::pb;
+use crate::{clock::steady_now, wire::pb};
+
+/// Sessions that one request ends.
+const AT_ONCE: usize = 100;
+/// And how long it goes on.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Template)]
 #[template(path = "console/pages/sessions.html", config = ".askama.toml")]
@@ -80,12 +87,17 @@ pub async fn end(visit: &mut Visit<'_>, id: &str) -> Answer {
     }
 }
 
-/// Ends all but this one.
+/// Ends all but this one: as many as a request has time for. Where some are left, the page says so.
 pub async fn end_others(visit: &mut Visit<'_>) -> Answer {
+    let (begun, mut left) = (steady_now(), AT_ONCE);
     let mut page_token = String::new();
     loop {
         let listed = rpc!(visit, sessions.list_sessions(pb::ListSessionsRequest { page_size: 200, page_token }))?;
         for session in listed.sessions.into_iter().filter(|session| !session.current) {
+            if left == 0 || begun.elapsed() > PATIENCE {
+                return visit.lead_on("/console/sessions", "sessions_left");
+            }
+            left -= 1;
             match rpc!(visit, sessions.delete_session(pb::DeleteSessionRequest { session_id: session.session_id })) {
                 Ok(_) => {}
                 Err(refused) if refused.is("NOT_FOUND") => {}

@@ -71,7 +71,7 @@ const FIELDS: [(&str, &str); 17] = [
 ];
 
 /// What a page leads on with, and what it says there.
-const DEEDS: [(&str, &str); 19] = [
+const DEEDS: [(&str, &str); 20] = [
     ("signed_out", "You are signed out."),
     ("session_ended", "Your session has ended. Sign in to go on."),
     ("sign_in_expired", "That sign-in took too long or was tried too often. Enter your password again."),
@@ -82,6 +82,7 @@ const DEEDS: [(&str, &str); 19] = [
     ("codes_saved", "Your backup codes are ready. Keep them in a safe place."),
     ("session_gone", "That session has ended."),
     ("sessions_gone", "Every other session has ended."),
+    ("sessions_left", "Many sessions have ended, and there are more: end all others once again."),
     ("settings_saved", "The settings are saved. Every replica goes by them within five seconds."),
     ("settings_same", "Nothing was changed, so there is nothing to save."),
     ("user_blocked", "The account is blocked, and every session of it has ended."),
