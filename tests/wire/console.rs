@@ -126,6 +126,8 @@ async fn cookies_are_for_this_host_and_for_no_script() {
             let answer = get(&world, "/console", &[("cookie", &plain.join("; "))]).await;
             assert_eq!(answer.status, StatusCode::SEE_OTHER, "names that any site of the domain could set");
         }
+        let told = browser.get("/console/sign-in").await.header("strict-transport-security").to_owned();
+        assert_eq!(told, if is_secure { "max-age=31536000" } else { "" }, "TLS alone, where cookies are so");
     }
 }
 
