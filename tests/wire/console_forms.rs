@@ -64,3 +64,16 @@ async fn a_form_that_is_refused_says_which_of_the_causes_it_is() {
     let expired = browser.post("/console/sign-in", &fields).await;
     assert!(expired.text.contains("This page was open for too long"), "{}", expired.text);
 }
+
+#[tokio::test]
+async fn where_cookies_are_for_tls_alone_a_form_of_a_page_without_tls_is_refused() {
+    let world = World::with(&["http.secure_cookies=true"]).await;
+    let fields = [("email", ALICE), ("password", PASSWORD)];
+    for (scheme, status) in [("http", StatusCode::FORBIDDEN), ("https", StatusCode::SEE_OTHER)] {
+        let mut browser = Browser::new(&world);
+        browser.get("/console/sign-in").await;
+        let origin = format!("{scheme}://{}", world.http);
+        let answer = browser.post_from("/console/sign-in", &fields, &[("origin", &origin)]).await;
+        assert_eq!(answer.status, status, "{origin}");
+    }
+}

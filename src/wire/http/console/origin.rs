@@ -20,19 +20,14 @@ pub fn form_token(cookie: &str) -> String {
 }
 
 /// Refuses a form that was not made for a browser with this cookie, or not sent by a page of ours; the reason says which.
-pub fn judge(headers: &HeaderMap, cookie: Option<&str>, shown: &str) -> Result<(), &'static str> {
+pub fn judge(headers: &HeaderMap, is_secure: bool, cookie: Option<&str>, shown: &str) -> Result<(), &'static str> {
     // Every browser says at least one of them of a form.
     let is_told = headers.contains_key(header::ORIGIN) || headers.contains_key(SEC_FETCH_SITE);
-    if !is_told || !is_from_here(headers) {
+    if !is_told || !is_same_origin(headers, is_secure) {
         return Err("FORM_ELSEWHERE");
     }
     let cookie = cookie.ok_or("FORM_WITHOUT_COOKIE")?;
     if secret::same(form_token(cookie).as_bytes(), shown.as_bytes()) { Ok(()) } else { Err("FORM_EXPIRED") }
-}
-
-/// Whether a request comes from here, or from nowhere: another site has not made the browser send it.
-pub fn is_from_here(headers: &HeaderMap) -> bool {
-    is_same_origin(headers)
 }
 
 /// Whether a link of another site leads here: then the browser has sent none of our cookies along.

@@ -7,6 +7,7 @@ use tonic::body::Body;
 use super::{
     super::{
         super::{guard, peer::Peer},
+        cookie::is_same_origin,
         gateway::InProcess,
     },
     Answer, Console,
@@ -65,7 +66,7 @@ impl<'a> Visit<'a> {
     /// A visit with this request.
     pub fn new(console: &'a Console, head: &Parts, peer: Peer, form: Fields) -> anyhow::Result<Self> {
         let mut jar = Jar::read(&head.headers, console.is_secure);
-        let is_ours = origin::judge(&head.headers, jar.get(Kind::Form), form.get(origin::FIELD));
+        let is_ours = origin::judge(&head.headers, console.is_secure, jar.get(Kind::Form), form.get(origin::FIELD));
         if jar.get(Kind::Form).is_none() {
             jar.set(Kind::Form, secret::to_text(&secret::random::<32>()?));
         }
@@ -91,7 +92,7 @@ impl<'a> Visit<'a> {
             takes_events: head.headers.get(header::ACCEPT).is_some_and(|media| media == "text/event-stream"),
             is_proven: false,
             is_ours,
-            is_from_here: origin::is_from_here(&head.headers),
+            is_from_here: is_same_origin(&head.headers, console.is_secure),
             last_event_id: last_event_id.map(str::to_owned),
             target: head.uri.path_and_query().map(|target| target.as_str().to_owned()).unwrap_or_default(),
             who: None,
