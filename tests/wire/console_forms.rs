@@ -41,7 +41,9 @@ async fn a_form_that_is_too_long_or_none_gets_a_page_that_says_so() {
 async fn a_form_that_does_not_arrive_is_not_waited_for() {
     let world = World::new().await;
     let mut stream = TcpStream::connect(world.http).await.unwrap();
-    let head = format!("POST /console/sign-in HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\ncontent-length: 100\r\n\r\nemail=");
+    let head = format!(
+        "POST /console/sign-in HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\ncontent-length: 100\r\n\r\nemail="
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 16 * 1024];
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut answer)).await.unwrap().unwrap();
