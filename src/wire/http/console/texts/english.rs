@@ -142,6 +142,7 @@ texts! {
     open_app "Open in an app on this device"
     confirm_title "Enter the code"
     confirm_code "Code that the app shows"
+    confirm_lost "No answer has come. Check your connection and try again. If the code is not taken any more, it was taken the first time: see the overview, and make new backup codes there."
     scan_again "Start again with a new QR code"
     phone_title "Phone"
     phone_lead "Codes are sent to it by text message."
