@@ -98,6 +98,7 @@ async fn a_link_on_another_site_leads_in_with_the_session_and_changes_no_cookie(
     let answer = get(&world, "/console/sessions", &link).await;
     assert_eq!((answer.status, set_cookies(&answer.headers).len()), (StatusCode::OK, 0));
     assert!(answer.text.contains("http-equiv=\"refresh\" content=\"0\""), "it asks again, from here");
+    assert!(answer.text.contains("<a href=\"\">Continue</a>"), "and so may whoever reads it");
     assert_eq!(answer.header("content-security-policy"), POLICY);
 }
 

@@ -29,7 +29,7 @@ async fn the_live_end_of_the_audit_log_ends_with_the_session() {
     assert_eq!(response.headers()["x-accel-buffering"], "no", "a proxy passes each record on at once");
     let mut body = response.into_body();
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert!(first.starts_with(b"id: 1\ndata: <tr data-position=\"1\">"), "{first:?}");
+    assert!(first.starts_with(b"id: 1\ndata: <tr data-position=\"1\" role=\"row\">"), "{first:?}");
     browser.post("/console/sign-out", &[]).await;
     let rest = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     assert!(rest.ends_with("event: ended\ndata: Your session has ended. Sign in again.\n\n"), "{rest}");

@@ -13,6 +13,7 @@ mod audit_watch;
 mod backup_codes;
 mod browser;
 mod console;
+mod console_admin;
 mod console_deeds;
 mod console_forms;
 mod console_live;

@@ -8,6 +8,7 @@ use tonic::body::Body;
 use super::{
     super::cookie::{SEC_FETCH_SITE, is_same_origin},
     assets,
+    texts::ENGLISH,
 };
 use crate::secret;
 
@@ -42,8 +43,9 @@ pub fn is_led_from_elsewhere(headers: &HeaderMap) -> bool {
 pub fn step_inside() -> Response<Body> {
     let page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Countersign</title>\
-         <link rel=\"icon\" href=\"{}\"><meta http-equiv=\"refresh\" content=\"0\"></head><body></body></html>\n",
-        assets::icon()
+         <link rel=\"icon\" href=\"{}\"><meta http-equiv=\"refresh\" content=\"0\"></head><body><p><a href=\"\">{}</a></p></body></html>\n",
+        assets::icon(),
+        ENGLISH.go_on
     );
     let mut response = Response::new(Body::new(Full::from(page)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

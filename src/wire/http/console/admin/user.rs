@@ -21,6 +21,7 @@ struct Page<'a> {
     frame: &'a Frame,
     alert: Option<&'a Refused>,
     u: pb::User,
+    typed: Typed,
     is_admin: bool,
     is_self: bool,
     created: Option<When>,
@@ -43,6 +44,13 @@ struct TokenPage<'a> {
     end: Option<When>,
 }
 
+/// The account, as it stands in the form.
+struct Typed {
+    email: String,
+    notice_email: String,
+    is_admin: bool,
+}
+
 struct Lock {
     method: &'static str,
     failures: i32,
@@ -60,8 +68,16 @@ pub async fn page(visit: &mut Visit<'_>, id: &str, refused: Option<(&Refused, &s
         failures: lock.failures,
         end: lock.end_time.map(when),
     };
+    // What was typed stays, unless it was decided by what is not so any more.
+    let is_kept = refused.is_some_and(|(refused, verb)| verb == "update" && !refused.is("VERSION_MISMATCH"));
+    let typed = Typed {
+        email: if is_kept { visit.form.trimmed("email") } else { user.email.clone() },
+        notice_email: if is_kept { visit.form.trimmed("notice_email") } else { user.notice_email.clone() },
+        is_admin: if is_kept { visit.form.get("role") == "admin" } else { user.role() == pb::Role::Admin },
+    };
     let page = Page {
         frame: &frame,
+        typed,
         alert: refused.map(|(refused, _)| refused),
         is_admin: user.role() == pb::Role::Admin,
         is_self: who.is_some_and(|who| who.user_id == user.user_id),

@@ -6,8 +6,9 @@ const box = document.querySelector("[data-live]");
 function follow() {
   const [button, state] = [box.querySelector("button"), box.querySelector(".live-state")];
   const body = document.getElementById("records");
-  const { on, off, again, lost } = box.dataset;
+  const { on, off, again, lost, fresh } = box.dataset;
   let source = null;
+  let count = 0;
   let address = box.dataset.live;
 
   const stop = (text) => {
@@ -37,6 +38,9 @@ function follow() {
       }
       row.classList.add("fresh");
       body.prepend(row);
+      // Readers are told how many there are, and not each of them.
+      count += 1;
+      state.textContent = fresh.replace("{count}", count);
       document.querySelector("[data-empty]")?.remove();
       while (body.children.length > MOST) body.lastElementChild.remove();
       // Whoever stops and goes on misses nothing.
