@@ -238,3 +238,28 @@ async fn a_factor_is_removed_and_the_last_one_only_where_it_may() {
     let answer = browser.post(&path, &[]).await;
     assert!(browser.follow(answer).await.text.contains("Two-factor authentication is off"));
 }
+
+#[tokio::test]
+async fn a_factor_is_replaced_and_the_old_one_is_good_until_the_new_one_is_confirmed() {
+    let world = World::new().await;
+    let (old, token) = world.enrol(ALICE).await;
+    let id = world.status(&token).await.unwrap().factors.remove(0).factor_id;
+    let mut browser = Browser::new(&world);
+    browser.sign_in_with(ALICE, &old, 1).await;
+    let page = browser.get("/console").await.text;
+    assert!(page.contains(&format!("/console/factors/app?replace={id}")), "{page}");
+    let page = browser.get(&format!("/console/factors/app?replace={id}")).await.text;
+    assert!(page.contains("Replace the authenticator app") && value(&page, "replace") == id, "{page}");
+    let page = browser.post("/console/factors/app", &[("replace", &id), ("label", "New phone")]).await;
+    let secret = between(&page.text, "data-copy-text=\"", "\"").unwrap();
+    let new = totp_rs::Totp::from_url(format!("otpauth://totp/x?secret={secret}")).unwrap();
+    world.advance(60);
+    assert!(world.verify(&world.challenge(ALICE).await, &old.code()).await.is_ok(), "until it is confirmed");
+    let code = new.generate(world.clock_seconds()).to_string();
+    let answer = browser.post("/console/factors/app/confirm", &[("code", &code)]).await;
+    let page = browser.follow(answer).await.text;
+    assert!(page.contains("The second factor is added.") && page.contains("New phone"), "{page}");
+    assert_eq!(page.matches("/remove\"").count(), 1, "and not two of them: {page}");
+    world.advance(60);
+    assert_eq!(reason(world.verify(&world.challenge(ALICE).await, &old.code()).await), "INVALID_CODE");
+}

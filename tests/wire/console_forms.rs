@@ -79,3 +79,41 @@ async fn where_cookies_are_for_tls_alone_a_form_of_a_page_without_tls_is_refused
         assert_eq!(answer.status, status, "{origin}");
     }
 }
+
+#[tokio::test]
+async fn a_call_is_told_where_a_visit_comes_from_and_what_it_is_a_part_of() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let world = World::with(&["trusted_proxies=127.0.0.0/8"]).await;
+    let mut browser = Browser::new(&world);
+    browser.get("/console/sign-in").await;
+    let origin = format!("http://{}", world.http);
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let headers = [
+        ("origin", origin.as_str()),
+        ("x-forwarded-for", "203.0.113.66, 198.51.100.7"),
+        ("traceparent", &parent),
+        ("x-request-id", "req-of-a-proxy-1"),
+        ("authorization", "Bearer nonsense"),
+    ];
+    let answer = browser.post_from("/console/sign-in", &[("email", ALICE), ("password", PASSWORD)], &headers).await;
+    assert_eq!(
+        answer.status,
+        StatusCode::SEE_OTHER,
+        "a token of the request is none of the console's: {}",
+        answer.text
+    );
+    assert_eq!(answer.header("x-request-id"), "req-of-a-proxy-1");
+    let row = "SELECT COUNT(*) AS n FROM audit_events WHERE kind = 'authn_login_success' AND source = '198.51.100.7'";
+    let whole = format!("{row} AND request_id = 'req-of-a-proxy-1' AND trace_id = '{TRACE}'");
+    assert_eq!((world.count(row).await, world.count(&whole).await), (1, 1));
+    let page = browser.get("/console/sessions").await.text;
+    assert!(page.contains("198.51.100.7 · Password only"), "{page}");
+    // Of nobody who is trusted, what is said of it is not believed.
+    let world = World::new().await;
+    let mut browser = Browser::new(&world);
+    browser.get("/console/sign-in").await;
+    let origin = format!("http://{}", world.http);
+    let headers = [("origin", origin.as_str()), ("x-forwarded-for", "198.51.100.7")];
+    browser.post_from("/console/sign-in", &[("email", ALICE), ("password", PASSWORD)], &headers).await;
+    assert!(browser.get("/console/sessions").await.text.contains("127.0.0.1 · Password only"));
+}

@@ -5,7 +5,10 @@ use http::StatusCode;
 
 use crate::{
     browser::{ACCESS, Browser, REFRESH, set_cookies},
-    world::{ALICE, BOB, PASSWORD, World},
+    phone::NUMBER,
+    plain::Answer,
+    provider::Provider,
+    world::{ADMIN, ALICE, BOB, PASSWORD, World},
 };
 
 /// What browsers keep of a cookie, name and attributes included.
@@ -123,4 +126,51 @@ async fn a_hundred_sessions_are_ended_at_once_and_the_rest_when_it_is_asked_agai
     let answer = browser.post("/console/sessions/end-others", &[]).await;
     assert!(browser.follow(answer).await.text.contains("Every other session has ended."));
     assert_eq!(world.list_sessions(&browser.cookies[ACCESS]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn every_cookie_is_for_this_host_and_for_no_script_and_for_no_longer_than_it_is_of_use() {
+    let provider = Provider::start().await;
+    let sets = provider.twilio();
+    let sets: Vec<_> = sets.iter().map(String::as_str).chain(["http.secure_cookies=true"]).collect();
+    let world = World::with(&sets).await;
+    let (app, _) = world.enrol(ALICE).await;
+    let mut seen = Vec::new();
+    let mut note = |answer: &Answer| seen.extend(set_cookies(&answer.headers));
+    let mut browser = Browser::new(&world);
+    note(&browser.get("/console/sign-in").await);
+    note(&browser.post("/console/sign-in", &[("email", ALICE), ("password", PASSWORD)]).await);
+    note(&browser.post("/console/sign-in/code", &[("code", &app.code_in(1))]).await);
+    browser.get("/console").await;
+    note(&browser.post("/console/factors/phone", &[("phone_number", NUMBER)]).await);
+    note(&browser.post("/console/step-up", &[("step_up", "open")]).await);
+    note(&browser.post("/console/sign-out", &[]).await);
+    let token = world.password_token(ALICE).await;
+    browser.get("/console/set-password").await;
+    let fields = [("token", token.as_str()), ("new_password", "seven quiet boats at dawn")];
+    note(&browser.post("/console/set-password", &fields).await);
+    browser.get("/console/sign-in").await;
+    note(&browser.post("/console/sign-in", &[("email", ADMIN), ("password", PASSWORD)]).await);
+    for (what, seconds) in [
+        ("form", 604_800),
+        ("access", 900),
+        ("refresh", 604_800),
+        ("enrolment", 600),
+        ("sign_in_challenge", 600),
+        ("step_up_challenge", 600),
+        ("phone_challenge", 600),
+        ("password_challenge", 600),
+        ("password_token", 600),
+        ("deed", 60),
+    ] {
+        let name = format!("__Host-countersign_console_{what}");
+        let set = seen.iter().find(|(known, value, _)| *known == name && !value.is_empty());
+        let (_, _, attributes) = set.unwrap_or_else(|| panic!("{name} is not set"));
+        assert_eq!(*attributes, format!("Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict; Secure"), "{name}");
+    }
+    let ended = seen.iter().filter(|(_, value, _)| value.is_empty());
+    assert!(ended.clone().count() > 3, "{seen:?}");
+    for (name, _, attributes) in ended {
+        assert_eq!(attributes, "Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Secure", "{name}");
+    }
 }
