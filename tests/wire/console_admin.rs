@@ -43,7 +43,7 @@ async fn waits_are_ended_and_sessions_are_revoked() {
     assert!(page.contains("Every wait of the account has ended.") && !page.contains("wrong codes in a row"), "{page}");
     assert!(world.is_good(&session).await);
     let page = act(&mut browser, &id, "revoke", &[("reason", "lost the laptop")]).await;
-    assert!(page.contains("Every session of the account has ended."), "{page}");
+    assert!(page.contains("Every session of the account has ended.") && page.contains("signed in nowhere"), "{page}");
     assert!(!world.is_good(&session).await);
     for (kind, note) in [("user_unlocked", "called from the desk"), ("session_ended", "lost the laptop")] {
         let query = format!("SELECT COUNT(*) AS n FROM audit_events WHERE kind = '{kind}'");
@@ -152,6 +152,20 @@ async fn tables_stay_tables_and_a_record_tells_all_of_it_in_words() {
     let details = between(&page, "<details class=\"more\">", "</details>").unwrap();
     assert!(details.contains("<code>authn_login_success</code> request <code>"), "{details}");
     assert!(page.contains("Firefox/140.0</details>"), "{page}");
+}
+
+#[tokio::test]
+async fn an_administrator_sees_where_an_account_is_signed_in() {
+    let world = World::new().await;
+    let (mut browser, _, token) = administrator(&world).await;
+    let id = find(&world, &token, ALICE).await.user_id;
+    let mut own = Browser::new(&world);
+    own.name = PHONE.to_owned();
+    own.sign_in(ALICE).await;
+    let page = browser.get(&format!("/console/admin/users/{id}")).await.text;
+    let part = between(&page, "<h2 id=\"sessions\">", "</section>").unwrap();
+    assert!(part.contains("Safari · iPhone") && part.contains("127.0.0.1 · Password only"), "{part}");
+    assert!(!part.contains("This device") && !part.contains("Firefox"), "{part}");
 }
 
 #[tokio::test]

@@ -54,5 +54,6 @@ mod step_up;
 mod tokens;
 mod transcoding;
 mod transport;
+mod user_sessions;
 mod webhooks;
 mod world;

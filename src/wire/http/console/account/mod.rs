@@ -15,6 +15,7 @@ pub mod sign_in;
 mod sign_out;
 
 pub use overview::Factor;
+pub use sessions::Session;
 
 use super::{Answer, routes::nothing, step_up, visit::Visit};
 

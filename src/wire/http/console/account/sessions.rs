@@ -31,15 +31,24 @@ struct Page<'a> {
     next: Option<String>,
 }
 
-struct Session {
-    id: String,
-    is_current: bool,
-    device: String,
-    user_agent: String,
-    source: String,
-    begun: Option<When>,
-    seen: Option<When>,
-    has_two_factors: bool,
+/// A session.
+pub struct Session {
+    /// Its id.
+    pub id: String,
+    /// Whether it is that of this browser.
+    pub is_current: bool,
+    /// What its client is, in a few words.
+    pub device: String,
+    /// What its client calls itself.
+    pub user_agent: String,
+    /// Where it was begun from.
+    pub source: String,
+    /// When it was begun.
+    pub begun: Option<When>,
+    /// When it was last refreshed.
+    pub seen: Option<When>,
+    /// Whether it was proven by two factors.
+    pub has_two_factors: bool,
 }
 
 impl From<pb::Session> for Session {

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::super::{
     Answer,
-    account::Factor,
+    account::{Factor, Session},
     calls::rpc,
     frame::Frame,
     refused::Refused,
@@ -27,6 +27,8 @@ struct Page<'a> {
     created: Option<When>,
     factors: Vec<Factor>,
     locks: Vec<Lock>,
+    sessions: Vec<Session>,
+    has_more_sessions: bool,
     codes: String,
     /// What was typed into the form that was refused.
     reason: String,
@@ -61,6 +63,8 @@ struct Lock {
 pub async fn page(visit: &mut Visit<'_>, id: &str, refused: Option<(&Refused, &str)>) -> Answer {
     let read = rpc!(visit, admin.get_user(pb::GetUserRequest { user_id: id.to_owned() }))?;
     let user = read.user.ok_or_else(|| Refused::new("NOT_FOUND"))?;
+    let request = pb::ListUserSessionsRequest { user_id: id.to_owned(), page_size: 20, page_token: String::new() };
+    let listed = rpc!(visit, admin.list_user_sessions(request))?;
     let who = visit.who().await?;
     let frame = visit.frame(ENGLISH.user_title, "admin/users").await?;
     let lock = |lock: pb::MethodLock| Lock {
@@ -83,6 +87,8 @@ pub async fn page(visit: &mut Visit<'_>, id: &str, refused: Option<(&Refused, &s
         is_self: who.is_some_and(|who| who.user_id == user.user_id),
         created: user.create_time.map(when),
         factors: user.factors.iter().map(Factor::new).collect(),
+        sessions: listed.sessions.into_iter().map(Session::from).collect(),
+        has_more_sessions: !listed.next_page_token.is_empty(),
         locks: read.locks.into_iter().map(lock).collect(),
         codes: filled(ENGLISH.codes_left, "count", &user.backup_codes_remaining.to_string()),
         reason: visit.form.trimmed("reason"),

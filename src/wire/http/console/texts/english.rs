@@ -289,6 +289,8 @@ texts! {
     user_account "Account"
     user_audit "In the audit log"
     user_no_factors "This account has none."
+    user_no_sessions "This account is signed in nowhere."
+    user_more_sessions "There are more; these are the latest."
     user_id "Id"
     user_help "Help and access"
     user_conflict "Somebody else has changed this account in the meantime. This is how it is now."
