@@ -6,8 +6,8 @@ use http::StatusCode;
 use crate::{
     admin_users::find,
     audit::sealed,
-    browser::{ACCESS, Browser, between},
-    world::{ADMIN, ALICE, Authenticator, BOB, PASSWORD, World, reason, with_token},
+    browser::{Browser, between},
+    world::{ADMIN, ALICE, Authenticator, BOB, PASSWORD, World, reason},
 };
 
 const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1";
