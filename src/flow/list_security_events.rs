@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What a user is shown: what happened to the account, and not how the service was used.
-const SHOWN: [EventKind; 23] = [
+const SHOWN: [EventKind; 24] = [
     EventKind::LoginSuccess,
     EventKind::LoginFail,
     EventKind::LoginLock,
@@ -31,8 +31,12 @@ const SHOWN: [EventKind; 23] = [
     EventKind::UserUnlocked,
     EventKind::UserUpdated,
     EventKind::RoleChanged,
+    EventKind::UserBlocked,
     EventKind::UserUnblocked,
 ];
+
+/// What is shown where no session is named: a password was right, and a code was asked for. Whoever knows no code has come this far.
+const SHOWN_OUTSIDE: [EventKind; 1] = [EventKind::ChallengeCreated];
 
 /// A page of events.
 pub struct EventPage {
@@ -44,8 +48,9 @@ pub struct EventPage {
 
 /// A page of what has happened to the caller's account.
 pub async fn list_security_events(kit: &Kit, principal: &Principal, page: Page<i64>) -> Result<EventPage, Error> {
-    let kinds = SHOWN.iter().map(|kind| kind.as_str().to_owned()).collect();
-    let filter = AuditFilter { kinds, subject: Some(principal.user), ..AuditFilter::default() };
+    let words = |kinds: &[EventKind]| kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
+    let (kinds, kinds_outside) = (words(&SHOWN), words(&SHOWN_OUTSIDE));
+    let filter = AuditFilter { kinds, kinds_outside, subject: Some(principal.user), ..AuditFilter::default() };
     let records = kit.store.audit_records_before(&filter, page.after, page.one_more()).await?;
     let (records, next) = page.cut(records, |(position, _)| *position);
     Ok(EventPage { records: records.into_iter().map(|(_, record)| record).collect(), next })

@@ -26,6 +26,8 @@ const RECENT: u64 = 50;
 pub struct AuditFilter {
     /// What happened; empty = anything.
     pub kinds: Vec<String>,
+    /// What else, where it happened to no session; looked at together with `kinds`.
+    pub kinds_outside: Vec<String>,
     /// Whose account it happened to.
     pub subject: Option<UserId>,
     /// The administrator who did it.
@@ -270,9 +272,15 @@ fn seal(ring: &KeyRing, row: &audit_event::Model) -> Result<Seal, Error> {
 }
 
 fn condition(filter: &AuditFilter) -> Condition {
-    let AuditFilter { kinds, subject, admin, source, from, before } = filter;
+    let AuditFilter { kinds, kinds_outside, subject, admin, source, from, before } = filter;
+    let named = (!kinds.is_empty()).then(|| audit_event::Column::Kind.is_in(kinds));
+    let outside = (!kinds_outside.is_empty()).then(|| {
+        let is_outside = audit_event::Column::SessionId.is_null();
+        Condition::all().add(audit_event::Column::Kind.is_in(kinds_outside)).add(is_outside)
+    });
+    let is_asked = named.is_some() || outside.is_some();
     Condition::all()
-        .add_option((!kinds.is_empty()).then(|| audit_event::Column::Kind.is_in(kinds)))
+        .add_option(is_asked.then(|| Condition::any().add_option(named).add_option(outside)))
         .add_option(subject.map(|subject| audit_event::Column::SubjectId.eq(subject.uuid())))
         .add_option(admin.map(|admin| audit_event::Column::AdminId.eq(admin.uuid())))
         .add_option(source.as_ref().map(|source| audit_event::Column::Source.eq(source.as_str())))

@@ -12,6 +12,8 @@ const AXE = readFileSync(tools.resolve("axe-core/axe.min.js"), "utf8");
 const QUIET = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--no-sandbox"];
 
 export const problems = [];
+/** What the browser may complain of: a story has made it happen. */
+export const excused = [];
 
 /** A browser of so wide a window, with light or dark colours. */
 export async function launch({ origin, width, scheme, shots }) {
@@ -47,6 +49,7 @@ export async function launch({ origin, width, scheme, shots }) {
     page.on("console", (message) => {
       // The browser's own note of a page that says that something was refused is not an error of the page.
       const isStatus = /^Failed to load resource: the server responded with a status of 4\d\d/.test(message.text());
+      if (excused.some((known) => known.test(message.text()))) return;
       if (["error", "warning"].includes(message.type()) && !(isStatus && new URL(message.location().url).origin === origin)) tell(message.text());
     });
     context.on("request", (request) => {

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-import { launch, problems } from "./browser.mjs";
+import { excused, launch, problems } from "./browser.mjs";
 
 const [origin, log, userPassword, adminPassword, width, scheme, shots] = process.argv.slice(2);
 const NEW_PASSWORD = "seven quiet boats at dawn";
@@ -99,6 +99,39 @@ async function administrator(admin) {
   return secret;
 }
 
+/** An answer that does not come, or is none of ours: what was sent is not sent again, and the QR code stays. */
+async function isNotAnswered(page) {
+  const confirm = /\/factors\/app\/confirm/;
+  excused.push(/net::ERR_FAILED/);
+  for (const answer of [(route) => route.abort(), (route) => route.fulfill({ contentType: "text/plain", body: "gone" })]) {
+    let sent = 0;
+    await page.route(confirm, (route) => { sent += 1; return answer(route); });
+    await click(page, "Confirm");
+    await said(page, "No answer has come.");
+    assert.equal(sent, 1);
+    assert.ok(await page.locator(".qr img").isVisible(), "the QR code stays");
+    await page.unroute(confirm);
+    await page.locator(".alert").evaluate((alert) => alert.remove());
+  }
+  excused.pop();
+}
+
+/** A form whose sending was stopped is good again after a while. */
+async function stopsAndSendsAgain({ page }) {
+  await page.goto(`${origin}/console/sign-in`);
+  await page.getByRole("textbox", { name: "E-mail", exact: true }).fill("nobody@example.com");
+  await page.getByRole("textbox", { name: "Password", exact: true }).fill("not the password");
+  let held = null;
+  await page.route(/\/console\/sign-in/, (route) => { held = route; });
+  await page.getByRole("button", { name: "Sign in" }).click({ noWaitAfter: true });
+  await until("form on its way", () => held);
+  await page.evaluate(() => stop());
+  await until("form that is good again", () => page.evaluate(() => !document.forms[0].dataset.sent));
+  await page.unroute(/\/console\/sign-in/);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await said(page, "E-mail or password is wrong.");
+}
+
 /** A user enrols an app, with a name that is none, and a phone. */
 async function user(person) {
   const { page, look } = person;
@@ -121,6 +154,7 @@ async function user(person) {
   await click(page, "Confirm");
   await said(page, "That code is not valid.");
   assert.ok(await page.locator(".qr img").isVisible(), "the QR code stays");
+  await isNotAnswered(page);
   await early();
   await page.getByRole("textbox", { name: "Code that the app shows", exact: true }).fill(code(secret, -1));
   await click(page, "Confirm");
@@ -205,6 +239,16 @@ async function stepsUp(person, secret) {
   await saveCodes(person);
 }
 
+/** What is no stream ends the following, which says so and goes on when it is asked to. */
+async function isCutOff({ page }) {
+  const live = /\/audit\/live/;
+  await page.route(live, (route) => route.fulfill({ status: 403, contentType: "text/plain", body: "no" }));
+  await page.getByRole("button", { name: "Live" }).click();
+  await page.getByText("Cut off. Press Live to go on.").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Live" }).getAttribute("aria-pressed"), "false");
+  await page.unroute(live);
+}
+
 /** Every other page of the administrator. */
 async function looksAround({ page, look }) {
   for (const [path, name, title] of [
@@ -269,6 +313,7 @@ try {
 
   const live = { ...admin, page: await admin.context.newPage() };
   await live.page.goto(`${origin}/console/admin/audit`);
+  await isCutOff(live);
   await live.page.getByRole("button", { name: "Live" }).click();
   await live.page.getByText("Following").waitFor();
 
@@ -279,6 +324,7 @@ try {
     await live.page.locator("tr.fresh", { hasText: text }).first().waitFor();
   }
   await looksAround(admin);
+  await stopsAndSendsAgain(guest);
   await invites(admin, guest);
   await resets(admin, own);
   const row = live.page.locator("tr.fresh", { hasText: "Two-factor authentication reset" }).first();

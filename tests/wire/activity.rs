@@ -4,7 +4,7 @@ use countersign::wire::pb;
 use tonic::Response;
 
 use crate::{
-    admin_users::{find, reset},
+    admin_users::{block, find, reset},
     audit::sealed,
     phone::{NUMBER, enrol, world as world_with_phones},
     world::{ADMIN, ALICE, BOB, World, reason, with_token},
@@ -88,4 +88,39 @@ async fn without_messages_that_is_said_and_keys_are_listed_without_their_secrets
     assert!(listed.sealed_values.is_empty());
     let status = world.status(&world.sign_in(ALICE).await.access_token).await.unwrap();
     assert_eq!(status.available_methods().collect::<Vec<_>>(), [pb::Method::Totp], "no messages, no phones");
+}
+
+#[tokio::test]
+async fn a_right_password_that_no_code_followed_is_seen_and_a_step_up_is_not() {
+    const ASKED: &str = "authn_challenge_created";
+    let world = World::new().await;
+    let (app, token) = world.enrol(ALICE).await;
+    world.step_up(&token).await.unwrap();
+    sealed(&world).await;
+    assert!(!kinds(&events(&world, &token, 0, "").await).contains(&ASKED), "what a session asks for is its own");
+    world.challenge(ALICE).await;
+    world.challenge(ALICE).await;
+    sealed(&world).await;
+    let listed = events(&world, &token, 0, "").await;
+    assert_eq!(kinds(&listed)[..2], [ASKED, ASKED], "{listed:?}");
+    assert!(listed.security_events[..2].iter().all(|event| event.source == "127.0.0.1" && event.session_id.is_empty()));
+    let pages = [events(&world, &token, 1, "").await, events(&world, &token, 2, "").await];
+    assert_eq!(kinds(&pages[0]), [ASKED]);
+    assert_eq!(kinds(&events(&world, &token, 1, &pages[0].next_page_token).await), [ASKED]);
+    world.verify(&world.challenge(ALICE).await, &app.code_in(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_sees_that_the_account_was_blocked_for_a_while() {
+    let world = World::new().await;
+    let (_, admin) = world.enrol(ADMIN).await;
+    let id = find(&world, &admin, ALICE).await.user_id;
+    block(&world, &admin, &id).await.unwrap();
+    let request = pb::UnblockUserRequest { user_id: id, reason: String::new() };
+    world.admin.clone().unblock_user(with_token(request, &admin)).await.unwrap();
+    sealed(&world).await;
+    let listed = events(&world, &world.sign_in(ALICE).await.access_token, 0, "").await;
+    for kind in ["user_blocked", "user_unblocked"] {
+        assert!(listed.security_events.iter().any(|event| event.kind == kind && event.by_admin), "{kind}: {listed:?}");
+    }
 }

@@ -33,8 +33,8 @@ async fn call(world: &World, rpc: &MethodDescriptor, token: &str) -> String {
     if rpc.is_server_streaming() {
         return watch(world, token).await;
     }
-    // Of lists it is a filter.
-    if rpc.name().starts_with("List") {
+    // Of lists it is a filter, but of that of what an account has.
+    if rpc.name().starts_with("List") && rpc.name() != "ListUserSessions" {
         return unary(world, rpc, (), token).await;
     }
     if rpc.input().get_field_by_name("user_id").is_some() {

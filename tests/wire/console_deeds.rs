@@ -1,17 +1,12 @@
 //! What is done on the console: enrolling before there is a session, stepping up in place, and changing the policy.
 
-use bytes::Bytes;
 use countersign::wire::pb;
-use http::{Method, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use http::StatusCode;
 
 use crate::{
     admin_users::find,
-    audit::sealed,
     browser::{ACCESS, Browser, between},
     phone::{NUMBER, world as world_with_phones},
-    plain::request,
     world::{ADMIN, ALICE, BOB, PASSWORD, World, reason},
 };
 
@@ -136,7 +131,7 @@ async fn a_change_of_the_policy_is_previewed_and_a_conflict_is_told() {
     }
     assert_eq!(world.audited("settings_updated").await, 0, "a preview changes nothing");
     let saved = browser.post("/console/admin/settings", &fields).await;
-    assert_eq!(saved.header("location"), "/console/admin/settings?done=settings_saved");
+    assert!(browser.follow(saved).await.text.contains("The settings are saved."));
     let conflict = browser.post("/console/admin/settings", &fields).await;
     assert_eq!(conflict.status, StatusCode::PRECONDITION_FAILED);
     assert!(conflict.text.contains("Somebody else has saved the settings"), "{}", conflict.text);
@@ -196,7 +191,7 @@ async fn a_one_time_link_sets_a_password_and_a_factor_is_asked_for_all_the_same(
     assert!(page.text.contains("Enter the code that your authenticator app shows.") && !page.text.contains(link));
     let code = own.code_in(1);
     let answer = guest.post("/console/set-password/code", &[("code", &code), ("new_password", NEW)]).await;
-    assert_eq!(answer.header("location"), "/console/sign-in?done=password_set");
+    assert!(guest.follow(answer).await.text.contains("Your password is set."));
     assert_eq!(guest.cookies.len(), 1, "nothing is kept but what forms are known by: {:?}", guest.cookies);
     assert!(world.local_auth(ALICE, NEW).await.unwrap().two_fa_required);
 }
@@ -245,23 +240,26 @@ async fn a_factor_is_removed_and_the_last_one_only_where_it_may() {
 }
 
 #[tokio::test]
-async fn the_live_end_of_the_audit_log_ends_with_the_session() {
+async fn a_factor_is_replaced_and_the_old_one_is_good_until_the_new_one_is_confirmed() {
     let world = World::new().await;
-    let (app, _) = world.enrol(ADMIN).await;
+    let (old, token) = world.enrol(ALICE).await;
+    let id = world.status(&token).await.unwrap().factors.remove(0).factor_id;
     let mut browser = Browser::new(&world);
-    browser.sign_in_with(ADMIN, &app, 1).await;
-    sealed(&world).await;
-    browser.get("/console").await;
-    let cookies = browser.cookie_line();
-    let path = "/console/admin/audit/live?after=0&kind=all";
-    let request = request(&world, Method::GET, path, &[("cookie", &cookies)]).body(Full::<Bytes>::default());
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let response = client.request(request.unwrap()).await.unwrap();
-    assert_eq!(response.headers()["content-type"], "text/event-stream");
-    let mut body = response.into_body();
-    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert!(first.starts_with(b"id: 1\ndata: <tr data-position=\"1\">"), "{first:?}");
-    browser.post("/console/sign-out", &[]).await;
-    let rest = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-    assert!(rest.ends_with("event: ended\ndata: Your session has ended. Sign in again.\n\n"), "{rest}");
+    browser.sign_in_with(ALICE, &old, 1).await;
+    let page = browser.get("/console").await.text;
+    assert!(page.contains(&format!("/console/factors/app?replace={id}")), "{page}");
+    let page = browser.get(&format!("/console/factors/app?replace={id}")).await.text;
+    assert!(page.contains("Replace the authenticator app") && value(&page, "replace") == id, "{page}");
+    let page = browser.post("/console/factors/app", &[("replace", &id), ("label", "New phone")]).await;
+    let secret = between(&page.text, "data-copy-text=\"", "\"").unwrap();
+    let new = totp_rs::Totp::from_url(format!("otpauth://totp/x?secret={secret}")).unwrap();
+    world.advance(60);
+    assert!(world.verify(&world.challenge(ALICE).await, &old.code()).await.is_ok(), "until it is confirmed");
+    let code = new.generate(world.clock_seconds()).to_string();
+    let answer = browser.post("/console/factors/app/confirm", &[("code", &code)]).await;
+    let page = browser.follow(answer).await.text;
+    assert!(page.contains("The second factor is added.") && page.contains("New phone"), "{page}");
+    assert_eq!(page.matches("/remove\"").count(), 1, "and not two of them: {page}");
+    world.advance(60);
+    assert_eq!(reason(world.verify(&world.challenge(ALICE).await, &old.code()).await), "INVALID_CODE");
 }

@@ -14,6 +14,7 @@ mod sms_usage;
 mod update_settings;
 mod update_user;
 mod user;
+mod user_sessions;
 
 pub use adoption_report::{AdoptionReport, adoption_report};
 pub use block_user::{block_user, unblock_user};
@@ -28,6 +29,7 @@ pub use sms_usage::sms_usage;
 pub use update_settings::{SettingsRequest, update_settings};
 pub use update_user::{UpdateUserRequest, update_user};
 pub use user::{MethodLock, SeenUser, issue_password_reset, read_user, read_users, unlock};
+pub use user_sessions::read_user_sessions;
 
 use super::{Call, Kit, again::again};
 use crate::{

@@ -82,6 +82,15 @@ impl pb::admin_service_server::AdminService for Admin {
         self.answer(&admitted, ("ListUsers", None), done).await
     }
 
+    async fn list_user_sessions(
+        &self,
+        request: Request<pb::ListUserSessionsRequest>,
+    ) -> Result<Response<pb::ListUserSessionsResponse>, Status> {
+        let admitted = Admitted::from_request(request)?;
+        let done = self.sessions_of_user(&admitted).await;
+        self.answer(&admitted, ("ListUserSessions", Some(&admitted.message.user_id)), done).await
+    }
+
     async fn update_user(
         &self,
         request: Request<pb::UpdateUserRequest>,

@@ -222,7 +222,8 @@ fn event(record: AuditRecord) -> pb::SecurityEvent {
     }
 }
 
-fn shown(details: SessionDetails, current: SessionId) -> pb::Session {
+/// A session, as those see it who may; `current` is that of the call.
+pub fn shown(details: SessionDetails, current: SessionId) -> pb::Session {
     let proof = &details.session.proof;
     pb::Session {
         session_id: details.session.id.to_string(),

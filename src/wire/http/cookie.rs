@@ -59,7 +59,7 @@ impl Cookie {
         if !TAKE.contains(&rpc) || is_named || headers.contains_key(header::AUTHORIZATION) {
             return Ok(Part::Along);
         }
-        if !is_same_origin(headers) {
+        if !is_same_origin(headers, self.is_secure) {
             let text = "This request comes from another site, and the cookie of a sign-in is not for it. Send challengeId along.";
             return Err(Problem::new("PERMISSION_DENIED", text));
         }
@@ -110,15 +110,17 @@ impl Cookie {
 }
 
 /// What browsers say of where a request comes from; others say nothing. `sec-fetch-site` is the better witness where it is there, since
-/// a proxy may have changed the host.
-pub fn is_same_origin(headers: &HeaderMap) -> bool {
+/// a proxy may have changed the host. Where cookies are for TLS alone, so are the pages that may send them; without that there may be TLS
+/// before a proxy, or none.
+pub fn is_same_origin(headers: &HeaderMap, is_secure: bool) -> bool {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site == "same-origin" || site == "none";
     }
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;
     };
-    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+    let parts = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let authority = parts.filter(|(scheme, _)| !is_secure || *scheme == "https").map(|(_, authority)| authority);
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     authority.is_some_and(|authority| host.is_some_and(|host| host.eq_ignore_ascii_case(authority)))
 }

@@ -47,6 +47,7 @@ macro_rules! filter {
             source: Some(message.source.clone()).filter(|source| !source.is_empty()),
             from: message.from_time.as_ref().map(moment),
             before: message.before_time.as_ref().map(moment),
+            ..AuditFilter::default()
         }
     }};
 }

@@ -14,6 +14,7 @@ use crate::{
         grpc::{
             Admitted,
             convert::{self, method, needed, role, timestamp},
+            session,
         },
         pb,
     },
@@ -71,6 +72,21 @@ impl Admin {
         Ok(pb::ListUsersResponse {
             users: users.into_iter().map(shown).collect(),
             next_page_token: next.map(|id| id.to_string()).unwrap_or_default(),
+        })
+    }
+
+    pub(super) async fn sessions_of_user(
+        &self,
+        admitted: &Admitted<pb::ListUserSessionsRequest>,
+    ) -> Result<pb::ListUserSessionsResponse, Error> {
+        let message = &admitted.message;
+        let user = needed("user_id", &message.user_id)?;
+        let page = Page::of(message.page_size, &message.page_token)?;
+        let page = admin::read_user_sessions(&self.kit, user, page, &admitted.call).await?;
+        let current = admitted.admin()?.session;
+        Ok(pb::ListUserSessionsResponse {
+            sessions: page.sessions.into_iter().map(|details| session::shown(details, current)).collect(),
+            next_page_token: page.next.map(|id| id.to_string()).unwrap_or_default(),
         })
     }
 

@@ -119,24 +119,12 @@ impl Visit<'_> {
         self.jar.get(Kind::Access).or_else(|| self.jar.get(Kind::Enrolment)).map(str::to_owned)
     }
 
-    /// Renews the tokens of the session; of one that has ended they go. Requests that come at once get the same successor.
+    /// Renews the tokens of the session. Requests that come at once get the same successor.
     async fn renew(&mut self) -> Result<(), Refused> {
         self.is_renewed = true;
         let refresh_token = self.jar.get(Kind::Refresh).unwrap_or_default().to_owned();
-        match open_rpc!(
-            self,
-            sessions.refresh_session(pb::RefreshSessionRequest { refresh_token: refresh_token.clone() })
-        ) {
-            Ok(tokens) => {
-                self.keep_tokens(tokens.access_token, tokens.refresh_token, tokens.expires_in);
-                Ok(())
-            }
-            Err(refused) => {
-                if ["UNAUTHENTICATED", "USER_BLOCKED"].contains(&refused.reason.as_str()) {
-                    self.forget_session();
-                }
-                Err(refused)
-            }
-        }
+        let tokens = open_rpc!(self, sessions.refresh_session(pb::RefreshSessionRequest { refresh_token }))?;
+        self.keep_tokens(tokens.access_token, tokens.refresh_token, tokens.expires_in);
+        Ok(())
     }
 }

@@ -16,17 +16,44 @@ pub enum Kind {
     Refresh,
     /// An enrolment token: of somebody who has no session before a factor is enrolled.
     Enrolment,
-    /// A challenge, and what the page that answers it has to know.
-    Challenge,
+    /// The challenge of a sign-in, and what the page that answers it has to know.
+    SignInChallenge,
+    /// The same of a step-up.
+    StepUpChallenge,
+    /// The same of a phone that is enrolled.
+    PhoneChallenge,
+    /// The same of a password that is set with a one-time token.
+    PasswordChallenge,
     /// What the forms of this browser are known by.
     Form,
     /// A one-time password token, between its two calls.
     PasswordToken,
+    /// What was just done, until the next page has said it.
+    Deed,
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Access, Self::Refresh, Self::Enrolment, Self::Challenge, Self::Form, Self::PasswordToken];
+    const ALL: [Self; 10] = [
+        Self::Access,
+        Self::Refresh,
+        Self::Enrolment,
+        Self::SignInChallenge,
+        Self::StepUpChallenge,
+        Self::PhoneChallenge,
+        Self::PasswordChallenge,
+        Self::Form,
+        Self::PasswordToken,
+        Self::Deed,
+    ];
+    /// Those of a session, and of what is under way in it or on the way to it.
+    pub const OF_SESSION: [Self; 6] = [
+        Self::Access,
+        Self::Refresh,
+        Self::Enrolment,
+        Self::SignInChallenge,
+        Self::StepUpChallenge,
+        Self::PhoneChallenge,
+    ];
 
     /// The name; with the prefix, only this host can have set it, over TLS.
     fn name(self, is_secure: bool) -> String {
@@ -34,9 +61,13 @@ impl Kind {
             Self::Access => "access",
             Self::Refresh => "refresh",
             Self::Enrolment => "enrolment",
-            Self::Challenge => "challenge",
+            Self::SignInChallenge => "sign_in_challenge",
+            Self::StepUpChallenge => "step_up_challenge",
+            Self::PhoneChallenge => "phone_challenge",
+            Self::PasswordChallenge => "password_challenge",
             Self::Form => "form",
             Self::PasswordToken => "password_token",
+            Self::Deed => "deed",
         };
         format!("{}countersign_console_{name}", if is_secure { "__Host-" } else { "" })
     }
@@ -45,7 +76,13 @@ impl Kind {
     fn life(self) -> u64 {
         match self {
             Self::Access | Self::Refresh | Self::Form => IDLE,
-            Self::Enrolment | Self::Challenge | Self::PasswordToken => 10 * 60,
+            Self::Enrolment
+            | Self::SignInChallenge
+            | Self::StepUpChallenge
+            | Self::PhoneChallenge
+            | Self::PasswordChallenge
+            | Self::PasswordToken => 10 * 60,
+            Self::Deed => 60,
         }
     }
 }

@@ -9,8 +9,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const PERMISSIONS: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), hid=(), \
                            microphone=(), midi=(), payment=(), serial=(), usb=()";
 
-/// Puts them on an answer. (With no referrer at all the browser would name no origin of a form, either.)
-pub fn dress(response: &mut Response<Body>) {
+/// For a year, and for this host.
+const TLS_ALONE: &str = "max-age=31536000";
+
+/// Puts them on an answer; where cookies are for TLS alone, so is the console. (With no referrer at all the browser would name no origin of a form, either.)
+pub fn dress(response: &mut Response<Body>, is_secure: bool) {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -22,6 +25,9 @@ pub fn dress(response: &mut Response<Body>) {
         (HeaderName::from_static("permissions-policy"), PERMISSIONS),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if is_secure {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ALONE));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }

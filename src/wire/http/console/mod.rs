@@ -18,10 +18,13 @@ mod step_up;
 mod texts;
 mod visit;
 
-use std::{error::Error, sync::Arc};
+use std::{
+    error::Error,
+    sync::{Arc, Once},
+};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tonic::body::Body;
 use tracing::Instrument;
 
@@ -47,12 +50,14 @@ pub struct Console {
     services: InProcess,
     clock: Arc<dyn Clock>,
     is_secure: bool,
+    /// Whether it was said that cookies should be for TLS alone.
+    warned: Once,
 }
 
 impl Console {
     /// A console before these services. Its cookies go over TLS alone when `is_secure`.
     pub fn new(services: InProcess, is_secure: bool, clock: Arc<dyn Clock>) -> Self {
-        Self { services, clock, is_secure }
+        Self { services, clock, is_secure, warned: Once::new() }
     }
 
     /// Whether a path is one of its own.
@@ -69,6 +74,7 @@ impl Console {
         if let Ok(id) = &id {
             request.headers_mut().insert(guard::REQUEST_ID, id.clone());
         }
+        self.must_be_for_tls(request.headers());
         let measure = Measure::begin(request.method(), ROOT, request.headers());
         let span = measure.span();
         let answering = async {
@@ -78,12 +84,24 @@ impl Console {
             }
         };
         let mut response = answering.instrument(span).await;
-        headers::dress(&mut response);
+        headers::dress(&mut response, self.is_secure);
         if let Ok(id) = id {
             response.headers_mut().insert(guard::REQUEST_ID, id);
         }
         measure.end(response.status());
         response
+    }
+
+    /// Says once, to the operator, that browsers come over TLS and are not told to keep the cookies to it.
+    fn must_be_for_tls(&self, headers: &HeaderMap) {
+        let is_tls = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+        if is_tls && !self.is_secure {
+            self.warned.call_once(|| {
+                tracing::warn!(
+                    "a proxy says that browsers reach the console over TLS, and its cookies are not for TLS alone: set                      http.secure_cookies = true"
+                );
+            });
+        }
     }
 
     async fn try_answer<B>(&self, request: Request<B>, peer: Peer) -> Response<Body>
@@ -102,9 +120,9 @@ impl Console {
             return origin::step_inside();
         }
         let form = if is_read { Ok(Fields::default()) } else { fields::read(body, &head.headers).await };
-        let form = match form {
-            Ok(form) => form,
-            Err(reason) => return Problem::new(reason, "The console takes forms of at most 64 KiB.").into_response(),
+        let (form, is_read) = match form {
+            Ok(form) => (form, Ok(())),
+            Err(reason) => (Fields::default(), Err(Refused::new(reason))),
         };
         let mut visit = match Visit::new(self, &head, peer, form) {
             Ok(visit) => visit,
@@ -113,7 +131,10 @@ impl Console {
                 return Problem::new("INTERNAL", "The service has a fault.").into_response();
             }
         };
-        let answer = routes::answer(&mut visit).await;
+        let answer = match is_read {
+            Ok(()) => routes::answer(&mut visit).await,
+            Err(refused) => Err(refused),
+        };
         visit.end(answer)
     }
 }

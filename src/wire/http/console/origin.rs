@@ -8,6 +8,7 @@ use tonic::body::Body;
 use super::{
     super::cookie::{SEC_FETCH_SITE, is_same_origin},
     assets,
+    texts::ENGLISH,
 };
 use crate::secret;
 
@@ -19,12 +20,15 @@ pub fn form_token(cookie: &str) -> String {
     secret::to_text(&secret::fingerprint(format!("countersign console form {cookie}").as_bytes()))
 }
 
-/// Whether a form was made for a browser with this cookie, and sent by a page of ours.
-pub fn is_ours(headers: &HeaderMap, cookie: Option<&str>, shown: &str) -> bool {
+/// Refuses a form that was not made for a browser with this cookie, or not sent by a page of ours; the reason says which.
+pub fn judge(headers: &HeaderMap, is_secure: bool, cookie: Option<&str>, shown: &str) -> Result<(), &'static str> {
     // Every browser says at least one of them of a form.
     let is_told = headers.contains_key(header::ORIGIN) || headers.contains_key(SEC_FETCH_SITE);
-    let belongs = cookie.is_some_and(|cookie| secret::same(form_token(cookie).as_bytes(), shown.as_bytes()));
-    is_told && is_same_origin(headers) && belongs
+    if !is_told || !is_same_origin(headers, is_secure) {
+        return Err("FORM_ELSEWHERE");
+    }
+    let cookie = cookie.ok_or("FORM_WITHOUT_COOKIE")?;
+    if secret::same(form_token(cookie).as_bytes(), shown.as_bytes()) { Ok(()) } else { Err("FORM_EXPIRED") }
 }
 
 /// Whether a link of another site leads here: then the browser has sent none of our cookies along.
@@ -39,8 +43,9 @@ pub fn is_led_from_elsewhere(headers: &HeaderMap) -> bool {
 pub fn step_inside() -> Response<Body> {
     let page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Countersign</title>\
-         <link rel=\"icon\" href=\"{}\"><meta http-equiv=\"refresh\" content=\"0\"></head><body></body></html>\n",
-        assets::icon()
+         <link rel=\"icon\" href=\"{}\"><meta http-equiv=\"refresh\" content=\"0\"></head><body><p><a href=\"\">{}</a></p></body></html>\n",
+        assets::icon(),
+        ENGLISH.go_on
     );
     let mut response = Response::new(Body::new(Full::from(page)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

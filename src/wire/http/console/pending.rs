@@ -27,6 +27,18 @@ pub enum Purpose {
     Password,
 }
 
+impl Purpose {
+    /// Each lies in a cookie of its own: another tab may be about something else.
+    fn cookie(self) -> Kind {
+        match self {
+            Self::SignIn => Kind::SignInChallenge,
+            Self::StepUp => Kind::StepUpChallenge,
+            Self::Enrolment => Kind::PhoneChallenge,
+            Self::Password => Kind::PasswordChallenge,
+        }
+    }
+}
+
 /// A challenge. It has no `Debug`: whoever has its id may answer it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Pending {
@@ -79,7 +91,7 @@ impl Pending {
 
     /// The one of this visit, when it is for this.
     pub fn find(visit: &Visit<'_>, purpose: Purpose) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(visit.jar.get(Kind::Challenge)?).ok()?;
+        let bytes = URL_SAFE_NO_PAD.decode(visit.jar.get(purpose.cookie())?).ok()?;
         let pending: Self = serde_json::from_slice(&bytes).ok()?;
         (pending.purpose == purpose && visit.now().seconds() < pending.end_time).then_some(pending)
     }
@@ -87,8 +99,16 @@ impl Pending {
     /// Has the browser keep it.
     pub fn keep(&self, visit: &mut Visit<'_>) {
         if let Ok(text) = serde_json::to_vec(self) {
-            visit.jar.set(Kind::Challenge, secret::to_text(&text));
+            visit.jar.set(self.purpose.cookie(), secret::to_text(&text));
         }
+    }
+
+    /// Has the browser forget it, where a refusal has ended it; answers whether it has.
+    pub fn is_ended_by(&self, visit: &mut Visit<'_>, refused: &Refused) -> bool {
+        if refused.ends_challenge() {
+            visit.jar.end(self.purpose.cookie());
+        }
+        refused.ends_challenge()
     }
 
     /// The method that is asked for.

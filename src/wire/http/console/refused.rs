@@ -20,7 +20,7 @@ pub struct Refused {
     pub wait: Option<u64>,
     /// It was the last attempt of its challenge.
     pub is_exhausted: bool,
-    /// A step-up is asked for, and the account has nothing but a password.
+    /// A fresher proof is asked for, and the account has nothing but a password.
     pub is_for_password: bool,
 }
 
@@ -52,13 +52,18 @@ impl Refused {
         self.is_exhausted || self.is("CHALLENGE_EXPIRED")
     }
 
+    /// Whether there is no session any more.
+    pub fn is_signed_out(&self) -> bool {
+        self.is("UNAUTHENTICATED") || self.is("USER_BLOCKED")
+    }
+
     /// The status of a page that says so.
     pub fn status(&self) -> StatusCode {
         match reasons::find(&self.reason).map(|reason| reason.status) {
             // A page asks for no header that a browser could send: it says itself what to do.
             Some(StatusCode::UNAUTHORIZED) => StatusCode::FORBIDDEN,
             Some(status) => status,
-            None if self.is("FORM_EXPIRED") => StatusCode::FORBIDDEN,
+            None if self.reason.starts_with("FORM_") => StatusCode::FORBIDDEN,
             None => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -4,9 +4,7 @@ use askama::Template;
 use http::{Response, StatusCode};
 use tonic::body::Body;
 
-use super::{
-    Answer, account, admin, fields::query, frame::Frame, refused::Refused, step_up, texts::ENGLISH, visit::Visit,
-};
+use super::{Answer, account, admin, frame::Frame, refused::Refused, step_up, texts::ENGLISH, visit::Visit};
 
 #[derive(Template)]
 #[template(path = "console/pages/error.html", config = ".askama.toml")]
@@ -18,7 +16,9 @@ struct ErrorPage<'a> {
 /// Answers a visit.
 pub async fn answer(visit: &mut Visit<'_>) -> Answer {
     match page(visit).await {
-        Err(refused) if refused.is("STEP_UP_REQUIRED") => match step_up::ask(visit, None).await {
+        // What follows the audit log reads no page: it is told why there is nothing to follow.
+        Err(refused) if visit.takes_events => Ok(admin::over(&refused)),
+        Err(refused) if refused.is("STEP_UP_REQUIRED") => match step_up::required(visit, &refused).await {
             Err(refused) => settle(visit, refused),
             page => page,
         },
@@ -30,13 +30,11 @@ pub async fn answer(visit: &mut Visit<'_>) -> Answer {
 /// What is refused to whoever has no session leads to where there is one to be had.
 fn settle(visit: &mut Visit<'_>, refused: Refused) -> Answer {
     if refused.is("UNAUTHENTICATED") {
-        let is_over = visit.had_session();
-        visit.forget_session();
-        let next = if visit.is_post { "" } else { visit.target() };
-        let next = if next == super::ROOT { "" } else { next };
-        let query = query([("next", next), ("done", if is_over { "session_ended" } else { "" })]);
-        let separator = if query.is_empty() { "" } else { "?" };
-        return visit.lead_to(&format!("/console/sign-in{separator}{query}"));
+        if !visit.has_session() {
+            visit.forget_session();
+        }
+        let next = if visit.is_post || visit.target() == super::ROOT { "" } else { visit.target() };
+        return visit.lead_to(&account::sign_in::path(next));
     }
     if refused.is("ENROLLMENT_REQUIRED") {
         return visit.lead_to("/console/enrol");

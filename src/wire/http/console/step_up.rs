@@ -1,5 +1,5 @@
 //! A step-up in place: when something asks for a fresher proof, the page asks for it, and then does what was asked for, with what was
-//! typed. Passwords are not kept meanwhile.
+//! typed. Passwords are not kept meanwhile. A page that is merely looked at has nothing sent: a button does.
 
 use askama::Template;
 use http::Response;
@@ -33,8 +33,17 @@ struct Page<'a> {
     alert: Option<&'a Refused>,
     action: String,
     kept: Vec<(String, String)>,
-    /// None = the password is asked for.
-    ask: Option<CodeAsk>,
+    asked: Asked,
+}
+
+/// What the page asks for.
+enum Asked {
+    /// Whether a challenge may be opened.
+    Leave,
+    /// A code.
+    Code(CodeAsk),
+    /// The password, of an account that has nothing else.
+    Password,
 }
 
 /// Takes the proof that came with a form, where there is one. A page = it was not good, or another way is chosen.
@@ -44,6 +53,7 @@ pub async fn take(visit: &mut Visit<'_>) -> Result<Option<Response<Body>>, Refus
     }
     let step = visit.form.trimmed(FIELD);
     let done = match step.as_str() {
+        "open" => Ok(Step::Again),
         "password" => password(visit).await,
         step => code(visit, step).await,
     };
@@ -70,34 +80,30 @@ async fn code(visit: &mut Visit<'_>, step: &str) -> Result<Step, Refused> {
     let Some(mut pending) = Pending::find(visit, Purpose::StepUp) else {
         return Err(Refused::new("CHALLENGE_EXPIRED").saying(ENGLISH.step_up_expired));
     };
-    match step {
-        "verify" => {
-            let request = pb::VerifyRequest {
-                code: visit.form.trimmed("step_up_code"),
-                challenge_id: pending.challenge_id.clone(),
-                method: pending.method().into(),
-            };
-            let verified = rpc!(visit, twofa.verify(request));
-            match verified {
-                Ok(verified) => {
-                    visit.keep_tokens(verified.access_token, verified.refresh_token, verified.expires_in);
-                    visit.jar.end(Kind::Challenge);
-                    Ok(Step::Proven)
-                }
-                Err(refused) => {
-                    if refused.ends_challenge() {
-                        visit.jar.end(Kind::Challenge);
-                    }
-                    Err(refused)
-                }
-            }
-        }
+    let done = match step {
+        "verify" => verify(visit, &pending).await,
         "resend" => pending.send(visit).await.map(|()| Step::Again),
         other => match super::account::code::chosen(other) {
             Some(method) => pending.choose(visit, method).await.map(|()| Step::Again),
             None => Ok(Step::Again),
         },
-    }
+    };
+    done.map_err(|refused| {
+        let is_over = pending.is_ended_by(visit, &refused) && refused.is("CHALLENGE_EXPIRED");
+        if is_over { refused.saying(ENGLISH.step_up_expired) } else { refused }
+    })
+}
+
+async fn verify(visit: &mut Visit<'_>, pending: &Pending) -> Result<Step, Refused> {
+    let request = pb::VerifyRequest {
+        code: visit.form.trimmed("step_up_code"),
+        challenge_id: pending.challenge_id.clone(),
+        method: pending.method().into(),
+    };
+    let verified = rpc!(visit, twofa.verify(request))?;
+    visit.keep_tokens(verified.access_token, verified.refresh_token, verified.expires_in);
+    visit.jar.end(Kind::StepUpChallenge);
+    Ok(Step::Proven)
 }
 
 /// Of an account that has nothing but a password: it begins another session, and the one before ends.
@@ -106,33 +112,43 @@ async fn password(visit: &mut Visit<'_>) -> Result<Step, Refused> {
     let request = pb::LocalAuthRequest { email: who.email, password: visit.form.get("step_up_password").to_owned() };
     let answer = open_rpc!(visit, twofa.local_auth(request))?;
     if !answer.access_token.is_empty() {
-        // It is over either way: nobody has its tokens any more.
-        let _ = rpc!(visit, sessions.end_session(pb::EndSessionRequest::default()));
+        visit.end_session().await;
         visit.begin_session(answer.access_token, answer.refresh_token, answer.expires_in)?;
         return Ok(Step::Proven);
     }
-    super::account::sign_in::go_on(visit, answer, "").map(Step::Elsewhere)
+    super::account::sign_in::go_on(visit, answer, "").await.map(Step::Elsewhere)
+}
+
+/// What follows where a proof is asked for. An account that has no factor to look at a page with, or to administer with, sets one up.
+pub async fn required(visit: &mut Visit<'_>, refused: &Refused) -> Answer {
+    if refused.is_for_password && (!visit.is_post || visit.path.starts_with("/console/admin/")) {
+        return visit.lead_to("/console/enrol");
+    }
+    ask(visit, None).await
 }
 
 /// The page that asks for the proof.
-pub async fn ask(visit: &mut Visit<'_>, refused: Option<&Refused>) -> Answer {
+async fn ask(visit: &mut Visit<'_>, refused: Option<&Refused>) -> Answer {
     if visit.is_proven {
         // The password was proven, and is not enough.
         return Err(Refused::new("TWO_FA_NOT_ENABLED").saying(ENGLISH.step_up_needs_factor));
     }
-    let pending = match Pending::find(visit, Purpose::StepUp) {
-        Some(pending) => Some(pending),
-        None => open(visit).await?,
-    };
-    let frame = visit.frame(ENGLISH.step_up_title, "").await?;
     let (action, kept) = if visit.is_post {
         let kept = visit.form.kept(|name| !name.starts_with(FIELD) && !SECRETS.contains(&name));
         (visit.target().to_owned(), kept)
     } else {
         (PATH.to_owned(), vec![("next".to_owned(), visit.target().to_owned())])
     };
-    let ask = pending.map(|pending| CodeAsk::new(visit, &pending, FIELD));
-    visit.page_after(refused, &Page { frame: &frame, alert: refused, action, kept, ask })
+    let asked = match Pending::find(visit, Purpose::StepUp) {
+        Some(pending) => Asked::Code(CodeAsk::new(visit, &pending, FIELD)),
+        None if !visit.is_post => Asked::Leave,
+        None => match open(visit).await? {
+            Some(pending) => Asked::Code(CodeAsk::new(visit, &pending, FIELD)),
+            None => Asked::Password,
+        },
+    };
+    let frame = visit.frame(ENGLISH.step_up_title, "").await?;
+    visit.page_after(refused, &Page { frame: &frame, alert: refused, action, kept, asked })
 }
 
 /// Opens a challenge; None = the account has no factor.

@@ -7,6 +7,7 @@ use tonic::body::Body;
 use super::{
     super::{
         super::{guard, peer::Peer},
+        cookie::is_same_origin,
         gateway::InProcess,
     },
     Answer, Console,
@@ -29,6 +30,8 @@ const PASSED_ON: [HeaderName; 5] = [
     HeaderName::from_static("tracestate"),
 ];
 
+const HTML: &str = "text/html; charset=utf-8";
+
 /// A visit.
 pub struct Visit<'a> {
     console: &'a Console,
@@ -47,10 +50,13 @@ pub struct Visit<'a> {
     pub(super) peer: Peer,
     pub(super) passed_on: HeaderMap,
     pub(super) is_renewed: bool,
+    /// Whether it is no page that is asked for, but a stream of events.
+    pub takes_events: bool,
     /// Whether a proof came with this form.
     pub is_proven: bool,
-    is_ours: bool,
-    had_session: bool,
+    is_ours: Result<(), &'static str>,
+    /// Whether the browser has sent its cookies along, as far as it says.
+    is_from_here: bool,
     last_event_id: Option<String>,
     target: String,
     who: Option<Who>,
@@ -60,11 +66,10 @@ impl<'a> Visit<'a> {
     /// A visit with this request.
     pub fn new(console: &'a Console, head: &Parts, peer: Peer, form: Fields) -> anyhow::Result<Self> {
         let mut jar = Jar::read(&head.headers, console.is_secure);
-        let is_ours = origin::is_ours(&head.headers, jar.get(Kind::Form), form.get(origin::FIELD));
+        let is_ours = origin::judge(&head.headers, console.is_secure, jar.get(Kind::Form), form.get(origin::FIELD));
         if jar.get(Kind::Form).is_none() {
             jar.set(Kind::Form, secret::to_text(&secret::random::<32>()?));
         }
-        let had_session = jar.get(Kind::Refresh).is_some();
         let mut passed_on = HeaderMap::new();
         for name in PASSED_ON {
             for value in head.headers.get_all(&name) {
@@ -84,9 +89,10 @@ impl<'a> Visit<'a> {
             peer,
             passed_on,
             is_renewed: false,
+            takes_events: head.headers.get(header::ACCEPT).is_some_and(|media| media == "text/event-stream"),
             is_proven: false,
             is_ours,
-            had_session,
+            is_from_here: is_same_origin(&head.headers, console.is_secure),
             last_event_id: last_event_id.map(str::to_owned),
             target: head.uri.path_and_query().map(|target| target.as_str().to_owned()).unwrap_or_default(),
             who: None,
@@ -120,17 +126,12 @@ impl<'a> Visit<'a> {
 
     /// Refuses a form that no page of ours has sent.
     pub fn must_be_ours(&self) -> Result<(), Refused> {
-        if self.is_ours { Ok(()) } else { Err(Refused::new("FORM_EXPIRED")) }
+        self.is_ours.map_err(Refused::new)
     }
 
     /// Whether somebody has a session, or had one a moment ago.
     pub fn has_session(&self) -> bool {
         self.jar.get(Kind::Refresh).is_some() || self.jar.get(Kind::Access).is_some()
-    }
-
-    /// Whether the browser came with one, be it that it has ended.
-    pub fn had_session(&self) -> bool {
-        self.had_session
     }
 
     /// Whether somebody must enrol a factor before there is a session.
@@ -148,17 +149,24 @@ impl<'a> Visit<'a> {
 
     /// Begins a session, and other forms with it: those of the time before are of no use any more.
     pub fn begin_session(&mut self, access: String, refresh: String, seconds: i32) -> Result<(), Refused> {
+        self.forget_session();
         self.keep_tokens(access, refresh, seconds);
-        self.jar.end(Kind::Enrolment);
-        self.jar.end(Kind::Challenge);
         self.renew_forms()
     }
 
-    /// Has the browser forget the session, and whatever was under way.
+    /// Has the browser forget the session, and whatever was under way in it.
     pub fn forget_session(&mut self) {
-        for kind in [Kind::Access, Kind::Refresh, Kind::Enrolment, Kind::Challenge, Kind::PasswordToken] {
+        for kind in Kind::OF_SESSION {
             self.jar.end(kind);
         }
+    }
+
+    /// Ends the session that the browser came with, where there is one: nobody has its tokens any more.
+    pub async fn end_session(&mut self) {
+        if self.has_session() || self.is_enrolling() {
+            let _ = rpc!(self, sessions.end_session(pb::EndSessionRequest::default()));
+        }
+        self.forget_session();
     }
 
     /// Makes the forms of this browser known by something else.
@@ -195,7 +203,7 @@ impl<'a> Visit<'a> {
 
     fn frame_of(&self, title: &'static str, section: &'static str, who: Option<Who>) -> Frame {
         let token = origin::form_token(self.jar.get(Kind::Form).unwrap_or_default());
-        Frame::new(title, section, who, token, self.query.get("done"))
+        Frame::new(title, section, who, token, self.jar.get(Kind::Deed).unwrap_or_default())
     }
 
     /// A page.
@@ -205,7 +213,7 @@ impl<'a> Visit<'a> {
             Refused::new("INTERNAL")
         })?;
         let mut response = Response::new(Body::new(Full::from(text)));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(HTML));
         Ok(response)
     }
 
@@ -221,10 +229,21 @@ impl<'a> Visit<'a> {
         Ok(see_other(path))
     }
 
-    /// The answer, with the cookies that it changes.
-    pub fn end(self, answer: Answer) -> Response<Body> {
+    /// Leads to another page, which says what was done. No link can have it say so.
+    pub fn lead_on(&mut self, path: &str, deed: &str) -> Answer {
+        self.jar.set(Kind::Deed, deed.to_owned());
+        self.lead_to(path)
+    }
+
+    /// The answer, with the cookies that it changes. A request from elsewhere changes none: those that the browser has kept to itself
+    /// only seem to be missing.
+    pub fn end(mut self, answer: Answer) -> Response<Body> {
         let mut response = answer.unwrap_or_else(|refused| super::routes::error_page(&self, &refused));
-        for cookie in self.jar.changes() {
+        // A page has said it.
+        if response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == HTML) {
+            self.jar.end(Kind::Deed);
+        }
+        for cookie in self.jar.changes().filter(|_| self.is_from_here) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         response

@@ -96,10 +96,10 @@ pub async fn confirmed(visit: &mut Visit<'_>, verified: pb::VerifyResponse) -> A
         visit.begin_session(verified.access_token, verified.refresh_token, verified.expires_in)?;
     } else {
         visit.keep_tokens(verified.access_token, verified.refresh_token, verified.expires_in);
-        visit.jar.end(Kind::Challenge);
+        visit.jar.end(Kind::PhoneChallenge);
     }
     if verified.backup_codes.is_empty() {
-        return visit.lead_to("/console?done=factor_added");
+        return visit.lead_on("/console", "factor_added");
     }
     backup_codes::show(visit, &verified.backup_codes, true).await
 }

@@ -97,7 +97,7 @@ pub async fn submit(visit: &mut Visit<'_>) -> Answer {
     };
     match done {
         Ok(()) => visit.lead_to("/console/sign-in/code"),
-        Err(refused) if refused.ends_challenge() => sign_in::again(visit, &pending.next),
+        Err(refused) if pending.is_ended_by(visit, &refused) => sign_in::again(visit, &pending.next),
         Err(refused) => show(visit, &pending, Some(&refused)),
     }
 }
@@ -113,7 +113,7 @@ async fn verify(visit: &mut Visit<'_>, pending: &Pending) -> Answer {
             visit.begin_session(verified.access_token, verified.refresh_token, verified.expires_in)?;
             visit.lead_to(&sign_in::safe(&pending.next))
         }
-        Err(refused) if refused.ends_challenge() => sign_in::again(visit, &pending.next),
+        Err(refused) if pending.is_ended_by(visit, &refused) => sign_in::again(visit, &pending.next),
         Err(refused) => show(visit, pending, Some(&refused)),
     }
 }

@@ -10,6 +10,8 @@ use crate::wire::pb::{self, Method};
 struct Page<'a> {
     frame: &'a Frame,
     must: bool,
+    /// Whether pages for administrators wait for it.
+    is_for_admin: bool,
     can_add_app: bool,
     can_add_phone: bool,
 }
@@ -22,6 +24,7 @@ pub async fn choose(visit: &mut Visit<'_>) -> Answer {
     visit.page(&Page {
         frame: &frame,
         must: visit.is_enrolling(),
+        is_for_admin: !status.enabled && frame.who.as_ref().is_some_and(|who| who.is_admin),
         can_add_app: can(Method::Totp),
         can_add_phone: can(Method::Phone),
     })

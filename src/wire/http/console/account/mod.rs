@@ -15,6 +15,7 @@ pub mod sign_in;
 mod sign_out;
 
 pub use overview::Factor;
+pub use sessions::Session;
 
 use super::{Answer, routes::nothing, step_up, visit::Visit};
 
@@ -59,6 +60,7 @@ pub async fn page(visit: &mut Visit<'_>, parts: &[&str]) -> Answer {
         (true, ["factors", id, "remove"]) => remove::submit(visit, id).await,
         (false, ["backup-codes"]) => backup_codes::form(visit, None).await,
         (true, ["backup-codes"]) => backup_codes::make(visit).await,
+        (true, ["backup-codes", "saved"]) => visit.lead_on("/console", "codes_saved"),
         (false, ["sessions"]) => sessions::page(visit, None).await,
         (true, ["sessions", "end-others"]) => sessions::end_others(visit).await,
         (true, ["sessions", id, "end"]) => sessions::end(visit, id).await,

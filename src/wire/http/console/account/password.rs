@@ -28,7 +28,7 @@ pub async fn submit(visit: &mut Visit<'_>) -> Answer {
         ..pb::ChangePasswordRequest::default()
     };
     match rpc!(visit, sessions.change_password(request)) {
-        Ok(_) => visit.lead_to("/console?done=password_changed"),
+        Ok(_) => visit.lead_on("/console", "password_changed"),
         Err(refused) if refused.is("INVALID_CREDENTIALS") => {
             show(visit, Some(&refused.saying(ENGLISH.password_wrong))).await
         }

@@ -37,8 +37,7 @@ struct CodeForm<'a> {
 /// The form.
 pub async fn form(visit: &mut Visit<'_>) -> Answer {
     let replaces = visit.query.trimmed("replace");
-    let frame = visit.frame(ENGLISH.phone_title, "security").await?;
-    visit.page(&Form { frame: &frame, alert: None, number: String::new(), replaces })
+    show_form(visit, None, String::new(), replaces).await
 }
 
 /// Begins the enrolment: a code goes to the number.
@@ -64,11 +63,7 @@ pub async fn start(visit: &mut Visit<'_>) -> Answer {
             visit.lead_to("/console/factors/phone/confirm")
         }
         Err(refused) if goes_up(&refused) => Err(refused),
-        Err(refused) => {
-            let frame = visit.frame(ENGLISH.phone_title, "security").await?;
-            let page = Form { frame: &frame, alert: Some(&refused), number: typed, replaces };
-            visit.page_after(Some(&refused), &page)
-        }
+        Err(refused) => show_form(visit, Some(&refused), typed, replaces).await,
     }
 }
 
@@ -83,12 +78,12 @@ pub async fn code_form(visit: &mut Visit<'_>) -> Answer {
 /// Takes the code, or sends another one.
 pub async fn confirm(visit: &mut Visit<'_>) -> Answer {
     let Some(mut pending) = Pending::find(visit, Purpose::Enrolment) else {
-        return visit.lead_to("/console/factors/phone");
+        return begin_again(visit).await;
     };
     if visit.form.get("step") == "resend" {
         return match pending.send(visit).await {
             Ok(()) => visit.lead_to("/console/factors/phone/confirm"),
-            Err(refused) => show(visit, &pending, Some(&refused)).await,
+            Err(refused) => refuse(visit, &pending, refused).await,
         };
     }
     let request = pb::VerifyRequest {
@@ -98,9 +93,29 @@ pub async fn confirm(visit: &mut Visit<'_>) -> Answer {
     };
     match rpc!(visit, twofa.verify(request)) {
         Ok(verified) => confirmed(visit, verified).await,
-        Err(refused) if goes_up(&refused) => Err(refused),
-        Err(refused) => show(visit, &pending, Some(&refused)).await,
+        Err(refused) => refuse(visit, &pending, refused).await,
     }
+}
+
+async fn refuse(visit: &mut Visit<'_>, pending: &Pending, refused: Refused) -> Answer {
+    if goes_up(&refused) {
+        return Err(refused);
+    }
+    if pending.is_ended_by(visit, &refused) {
+        return begin_again(visit).await;
+    }
+    show(visit, pending, Some(&refused)).await
+}
+
+/// An enrolment that has to begin anew: it has ended, or another sign-in has come between.
+async fn begin_again(visit: &mut Visit<'_>) -> Answer {
+    let refused = Refused::new("CHALLENGE_EXPIRED").saying(ENGLISH.phone_expired);
+    show_form(visit, Some(&refused), String::new(), String::new()).await
+}
+
+async fn show_form(visit: &mut Visit<'_>, refused: Option<&Refused>, number: String, replaces: String) -> Answer {
+    let frame = visit.frame(ENGLISH.phone_title, "security").await?;
+    visit.page_after(refused, &Form { frame: &frame, alert: refused, number, replaces })
 }
 
 async fn show(visit: &mut Visit<'_>, pending: &Pending, refused: Option<&Refused>) -> Answer {

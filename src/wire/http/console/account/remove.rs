@@ -27,7 +27,7 @@ pub async fn form(visit: &mut Visit<'_>, id: &str) -> Answer {
 pub async fn submit(visit: &mut Visit<'_>, id: &str) -> Answer {
     let request = pb::DisableRequest { factor_id: id.to_owned(), ..pb::DisableRequest::default() };
     match rpc!(visit, twofa.disable(request)) {
-        Ok(_) => visit.lead_to("/console?done=factor_removed"),
+        Ok(_) => visit.lead_on("/console", "factor_removed"),
         Err(refused) if goes_up(&refused) || refused.is("NOT_FOUND") => Err(refused),
         Err(refused) => show(visit, id, Some(&refused)).await,
     }

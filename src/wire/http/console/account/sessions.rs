@@ -1,5 +1,7 @@
 //! Sessions: where the account is signed in, and ending that.
 
+use std::time::Duration;
+
 use askama::Template;
 
 use super::super::{
@@ -12,7 +14,12 @@ use super::super::{
     texts::ENGLISH,
     visit::Visit,
 };
-use crate::wire::pb;
+use crate::{clock::steady_now, wire::pb};
+
+/// Sessions that one request ends.
+const AT_ONCE: usize = 100;
+/// And how long it goes on.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Template)]
 #[template(path = "console/pages/sessions.html", config = ".askama.toml")]
@@ -24,15 +31,24 @@ struct Page<'a> {
     next: Option<String>,
 }
 
-struct Session {
-    id: String,
-    is_current: bool,
-    device: String,
-    user_agent: String,
-    source: String,
-    begun: Option<When>,
-    seen: Option<When>,
-    has_two_factors: bool,
+/// A session.
+pub struct Session {
+    /// Its id.
+    pub id: String,
+    /// Whether it is that of this browser.
+    pub is_current: bool,
+    /// What its client is, in a few words.
+    pub device: String,
+    /// What its client calls itself.
+    pub user_agent: String,
+    /// Where it was begun from.
+    pub source: String,
+    /// When it was begun.
+    pub begun: Option<When>,
+    /// When it was last refreshed.
+    pub seen: Option<When>,
+    /// Whether it was proven by two factors.
+    pub has_two_factors: bool,
 }
 
 impl From<pb::Session> for Session {
@@ -73,19 +89,24 @@ pub async fn page(visit: &mut Visit<'_>, refused: Option<&Refused>) -> Answer {
 /// Ends one.
 pub async fn end(visit: &mut Visit<'_>, id: &str) -> Answer {
     match rpc!(visit, sessions.delete_session(pb::DeleteSessionRequest { session_id: id.to_owned() })) {
-        Ok(_) => visit.lead_to("/console/sessions?done=session_gone"),
+        Ok(_) => visit.lead_on("/console/sessions", "session_gone"),
         // It has ended meanwhile.
-        Err(refused) if refused.is("NOT_FOUND") => visit.lead_to("/console/sessions?done=session_gone"),
+        Err(refused) if refused.is("NOT_FOUND") => visit.lead_on("/console/sessions", "session_gone"),
         Err(refused) => Err(refused),
     }
 }
 
-/// Ends all but this one.
+/// Ends all but this one: as many as a request has time for. Where some are left, the page says so.
 pub async fn end_others(visit: &mut Visit<'_>) -> Answer {
+    let (begun, mut left) = (steady_now(), AT_ONCE);
     let mut page_token = String::new();
     loop {
         let listed = rpc!(visit, sessions.list_sessions(pb::ListSessionsRequest { page_size: 200, page_token }))?;
         for session in listed.sessions.into_iter().filter(|session| !session.current) {
+            if left == 0 || begun.elapsed() > PATIENCE {
+                return visit.lead_on("/console/sessions", "sessions_left");
+            }
+            left -= 1;
             match rpc!(visit, sessions.delete_session(pb::DeleteSessionRequest { session_id: session.session_id })) {
                 Ok(_) => {}
                 Err(refused) if refused.is("NOT_FOUND") => {}
@@ -93,7 +114,7 @@ pub async fn end_others(visit: &mut Visit<'_>) -> Answer {
             }
         }
         if listed.next_page_token.is_empty() {
-            return visit.lead_to("/console/sessions?done=sessions_gone");
+            return visit.lead_on("/console/sessions", "sessions_gone");
         }
         page_token = listed.next_page_token;
     }

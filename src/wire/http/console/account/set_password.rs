@@ -51,7 +51,7 @@ pub async fn submit(visit: &mut Visit<'_>) -> Answer {
         Err(refused) => return show(visit, Some(&in_words(refused))),
     };
     if !answer.two_fa_required {
-        return done(visit);
+        return done(visit).await;
     }
     visit.jar.set(Kind::PasswordToken, token);
     let opened = Opened {
@@ -65,7 +65,7 @@ pub async fn submit(visit: &mut Visit<'_>) -> Answer {
     pending.keep(visit);
     match pending.choose(visit, first).await {
         Ok(()) => visit.lead_to("/console/set-password/code"),
-        Err(refused) => show_code(visit, &pending, Some(&refused)),
+        Err(refused) => refuse(visit, &pending, refused),
     }
 }
 
@@ -92,7 +92,7 @@ pub async fn code_submit(visit: &mut Visit<'_>) -> Answer {
     };
     match done_so_far {
         Ok(()) => visit.lead_to("/console/set-password/code"),
-        Err(refused) => show_code(visit, &pending, Some(&refused)),
+        Err(refused) => refuse(visit, &pending, refused),
     }
 }
 
@@ -104,19 +104,27 @@ async fn finish(visit: &mut Visit<'_>, pending: &Pending) -> Answer {
         challenge_id: pending.challenge_id.clone(),
     };
     match open_rpc!(visit, sessions.set_password(request)) {
-        Ok(_) => done(visit),
-        Err(refused) if refused.ends_challenge() || refused.is("UNAUTHENTICATED") => {
-            visit.jar.end(Kind::Challenge);
-            show(visit, Some(&in_words(refused)))
-        }
-        Err(refused) => show_code(visit, pending, Some(&refused)),
+        Ok(_) => done(visit).await,
+        Err(refused) => refuse(visit, pending, refused),
     }
 }
 
-/// Every session of the account has ended, this browser's too where it had one.
-fn done(visit: &mut Visit<'_>) -> Answer {
-    visit.forget_session();
-    visit.lead_to("/console/sign-in?done=password_set")
+/// Shows the form for the code again; of a challenge or a token that has ended, the form before it.
+fn refuse(visit: &mut Visit<'_>, pending: &Pending, refused: Refused) -> Answer {
+    if pending.is_ended_by(visit, &refused) || refused.is("UNAUTHENTICATED") {
+        return show(visit, Some(&in_words(refused)));
+    }
+    show_code(visit, pending, Some(&refused))
+}
+
+/// Every session of the account has ended, this browser's too where it had one; that of another account goes on.
+async fn done(visit: &mut Visit<'_>) -> Answer {
+    visit.jar.end(Kind::PasswordChallenge);
+    visit.jar.end(Kind::PasswordToken);
+    if visit.who().await.is_err_and(|refused| refused.is_signed_out()) {
+        visit.forget_session();
+    }
+    visit.lead_on("/console/sign-in", "password_set")
 }
 
 /// Of the token, the reason says something else than of a session.

@@ -13,5 +13,5 @@ pub async fn submit(visit: &mut Visit<'_>) -> Answer {
     }
     visit.forget_session();
     visit.renew_forms()?;
-    visit.lead_to("/console/sign-in?done=signed_out")
+    visit.lead_on("/console/sign-in", "signed_out")
 }

@@ -16,6 +16,8 @@ use crate::wire::pb;
 
 /// What the log calls a read.
 const READ: &str = "authz_admin";
+/// What the log calls a challenge that was opened.
+const CHALLENGE: &str = "authn_challenge_created";
 /// The filters, by their names in forms and in queries.
 const FILTERS: [&str; 6] = ["kind", "user", "admin", "source", "from", "before"];
 
@@ -78,6 +80,9 @@ pub struct Filter {
 impl From<pb::AuditEvent> for Row {
     fn from(event: pb::AuditEvent) -> Self {
         let (text, tone) = of_kind(&event.kind);
+        // Of a session it is a step-up, and no sign-in.
+        let is_step_up = event.kind == CHALLENGE && !event.session_id.is_empty();
+        let text = if is_step_up { Some(ENGLISH.audit_step_up) } else { text };
         Self {
             position: event.position,
             text: text.unwrap_or(&event.kind).to_owned(),

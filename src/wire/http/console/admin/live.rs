@@ -6,7 +6,7 @@ use std::{convert::Infallible, time::Duration};
 use askama::Template;
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, header};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use tonic::{Streaming, body::Body};
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::wire::pb;
 
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// The longest silence.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -29,9 +30,14 @@ pub async fn stream(visit: &mut Visit<'_>) -> Answer {
     let request = Filter::read(&visit.query).watch(after);
     let events = match rpc!(visit, admin.watch_audit_events(request)) {
         Ok(records) => events(records),
-        Err(refused) => return Ok(response(Body::new(http_body_util::Full::from(ended(&refused))))),
+        Err(refused) => return Ok(over(&refused)),
     };
     Ok(response(events))
+}
+
+/// A stream that says why there is none. Browsers come again by themselves unless they are told so in a stream.
+pub fn over(refused: &Refused) -> Response<Body> {
+    response(Body::new(http_body_util::Full::from(ended(refused))))
 }
 
 fn events(records: Streaming<pb::WatchAuditEventsResponse>) -> Body {
@@ -65,5 +71,7 @@ fn ended(refused: &Refused) -> String {
 fn response(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // Proxies hold events back to send many at once, unless they are told not to.
+    response.headers_mut().insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response
 }

@@ -11,6 +11,8 @@ mod user;
 mod users;
 mod versions;
 
+pub use live::over;
+
 use super::{Answer, routes::nothing, visit::Visit};
 
 /// The page of a path below `/console/admin`.

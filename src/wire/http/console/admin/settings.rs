@@ -15,6 +15,8 @@ use super::super::{
 use crate::wire::pb::{self, Method, RequiredFor};
 
 const DAY: i64 = 24 * 60 * 60;
+/// Parts of a day that a form shows.
+const PARTS: i64 = 100_000;
 
 #[derive(Template)]
 #[template(path = "console/pages/admin_settings.html", config = ".askama.toml")]
@@ -55,6 +57,8 @@ pub struct Typed {
 
 /// Something that would be another way.
 pub struct Change {
+    /// What, as proto has it.
+    pub field: &'static str,
     /// What.
     pub name: &'static str,
     /// How it is.
@@ -130,13 +134,34 @@ fn span(form: &Fields, name: &str, label: &str) -> Result<prost_types::Duration,
     Ok(prost_types::Duration { seconds, nanos: 0 })
 }
 
+/// Days, with as many digits as tell every second apart.
 fn days(span: Option<&prost_types::Duration>) -> String {
     let seconds = span.map_or(0, |span| span.seconds);
-    if seconds % DAY == 0 {
-        return (seconds / DAY).to_string();
+    let parts = (seconds % DAY * PARTS + DAY / 2) / DAY;
+    let text = format!("{}.{parts:05}", seconds / DAY);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A span as it is: in days, or to the second where it is no whole number of them.
+fn exactly(span: Option<&prost_types::Duration>) -> String {
+    let seconds = span.map_or(0, |span| span.seconds);
+    let (text, count) =
+        if seconds % DAY == 0 { (ENGLISH.settings_days, seconds / DAY) } else { (ENGLISH.settings_seconds, seconds) };
+    shown::filled(text, "count", &count.to_string())
+}
+
+/// What is typed, less the spans whose text is what the form has shown: those stay what they are, to the second.
+fn wanted(form: &Fields, now: &pb::Settings) -> Result<pb::Settings, Refused> {
+    let mut settings = typed(form)?;
+    for (name, now, typed) in [
+        ("grace_days", &now.grace_period, &mut settings.grace_period),
+        ("admin_grace_days", &now.admin_grace_period, &mut settings.admin_grace_period),
+    ] {
+        if form.trimmed(name) == days(now.as_ref()) {
+            typed.clone_from(now);
+        }
     }
-    let hundredths = seconds * 100 / DAY;
-    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+    Ok(settings)
 }
 
 /// The form.
@@ -160,16 +185,17 @@ async fn show(visit: &mut Visit<'_>, refused: Option<&Refused>) -> Answer {
 
 /// Shows whom the change touches, and asks whether it is meant.
 pub async fn preview(visit: &mut Visit<'_>) -> Answer {
-    let settings = match typed(&visit.form) {
+    let old = current(visit).await?;
+    let settings = match wanted(&visit.form, &old) {
         Ok(settings) => settings,
         Err(refused) => return show(visit, Some(&refused)).await,
     };
-    let old = current(visit).await?;
     let changes = changes(&old, &settings);
     if changes.is_empty() {
-        return visit.lead_to("/console/admin/settings?done=settings_same");
+        return visit.lead_on("/console/admin/settings", "settings_same");
     }
-    let request = pb::PreviewSettingsRequest { settings: Some(settings), update_mask: Some(all()) };
+    let update_mask = Some(mask(&changes));
+    let request = pb::PreviewSettingsRequest { settings: Some(settings), update_mask };
     let preview = match rpc!(visit, admin.preview_settings(request)) {
         Ok(preview) => preview,
         Err(refused) => return refuse(visit, refused).await,
@@ -183,13 +209,22 @@ pub async fn preview(visit: &mut Visit<'_>) -> Answer {
 
 /// Saves the change.
 pub async fn save(visit: &mut Visit<'_>) -> Answer {
-    let settings = match typed(&visit.form) {
+    let old = current(visit).await?;
+    if visit.form.trimmed("etag") != old.etag {
+        return refuse(visit, Refused::new("VERSION_MISMATCH")).await;
+    }
+    let settings = match wanted(&visit.form, &old) {
         Ok(settings) => settings,
         Err(refused) => return show(visit, Some(&refused)).await,
     };
-    let request = pb::UpdateSettingsRequest { settings: Some(settings), update_mask: Some(all()) };
+    let changes = changes(&old, &settings);
+    if changes.is_empty() {
+        return visit.lead_on("/console/admin/settings", "settings_same");
+    }
+    let update_mask = Some(mask(&changes));
+    let request = pb::UpdateSettingsRequest { settings: Some(settings), update_mask };
     match rpc!(visit, admin.update_settings(request)) {
-        Ok(_) => visit.lead_to("/console/admin/settings?done=settings_saved"),
+        Ok(_) => visit.lead_on("/console/admin/settings", "settings_saved"),
         Err(refused) => refuse(visit, refused).await,
     }
 }
@@ -204,8 +239,9 @@ async fn refuse(visit: &mut Visit<'_>, refused: Refused) -> Answer {
     Err(refused)
 }
 
-fn all() -> prost_types::FieldMask {
-    prost_types::FieldMask { paths: vec!["*".to_owned()] }
+/// What is changed, and nothing else.
+fn mask(changes: &[Change]) -> prost_types::FieldMask {
+    prost_types::FieldMask { paths: changes.iter().map(|change| change.field.to_owned()).collect() }
 }
 
 /// What two policies differ in.
@@ -215,25 +251,23 @@ pub fn changes(old: &pb::Settings, new: &pb::Settings) -> Vec<Change> {
         let mut methods: Vec<_> = s.allowed_methods().collect();
         methods.sort_unstable();
         let methods: Vec<_> = methods.into_iter().map(shown::method).collect();
-        let days =
-            |span: &Option<prost_types::Duration>| shown::filled(ENGLISH.settings_days, "count", &days(span.as_ref()));
         let seconds = s.sms_code_life.map_or(0, |life| life.seconds).to_string();
         [
-            (ENGLISH.settings_enabled, switch(s.two_fa_enabled)),
-            (ENGLISH.settings_methods, methods.join(", ")),
-            (ENGLISH.settings_preferred, shown::method(s.preferred_method()).to_owned()),
-            (ENGLISH.settings_backup, switch(s.backup_codes_enabled)),
-            (ENGLISH.settings_required, required(s.required_for()).to_owned()),
-            (ENGLISH.settings_grace, days(&s.grace_period)),
-            (ENGLISH.settings_admin_grace, days(&s.admin_grace_period)),
-            (ENGLISH.settings_totp_digits, s.totp_digits.to_string()),
-            (ENGLISH.settings_sms_digits, s.sms_digits.to_string()),
-            (ENGLISH.settings_sms_life, shown::filled(ENGLISH.settings_seconds, "count", &seconds)),
+            ("two_fa_enabled", ENGLISH.settings_enabled, switch(s.two_fa_enabled)),
+            ("allowed_methods", ENGLISH.settings_methods, methods.join(", ")),
+            ("preferred_method", ENGLISH.settings_preferred, shown::method(s.preferred_method()).to_owned()),
+            ("backup_codes_enabled", ENGLISH.settings_backup, switch(s.backup_codes_enabled)),
+            ("required_for", ENGLISH.settings_required, required(s.required_for()).to_owned()),
+            ("grace_period", ENGLISH.settings_grace, exactly(s.grace_period.as_ref())),
+            ("admin_grace_period", ENGLISH.settings_admin_grace, exactly(s.admin_grace_period.as_ref())),
+            ("totp_digits", ENGLISH.settings_totp_digits, s.totp_digits.to_string()),
+            ("sms_digits", ENGLISH.settings_sms_digits, s.sms_digits.to_string()),
+            ("sms_code_life", ENGLISH.settings_sms_life, shown::filled(ENGLISH.settings_seconds, "count", &seconds)),
         ]
     };
     let pairs = rows(old).into_iter().zip(rows(new));
-    let differing = pairs.filter(|((_, old), (_, new))| old != new);
-    differing.map(|((name, old), (_, new))| Change { name, old, new }).collect()
+    let differing = pairs.filter(|((_, _, old), (_, _, new))| old != new);
+    differing.map(|((field, name, old), (_, _, new))| Change { field, name, old, new }).collect()
 }
 
 fn required(required_for: RequiredFor) -> &'static str {
@@ -259,4 +293,20 @@ fn groups(preview: pb::PreviewSettingsResponse) -> Vec<Group> {
         Some(Group { title, text, count: group.count, examples, more, is_grave })
     });
     groups.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_in_days_is_the_same_to_the_second() -> Result<(), Refused> {
+        for seconds in [0, 1, 863, 3600, 86_399, 86_400, 100_000, 604_800, 31_535_999, 31_536_000] {
+            let text = days(Some(&prost_types::Duration { seconds, nanos: 0 }));
+            assert!(text.len() <= 9, "{text} has a place in the form");
+            let form = Fields::parse(format!("days={text}").as_bytes());
+            assert_eq!(span(&form, "days", "")?.seconds, seconds, "{text}");
+        }
+        Ok(())
+    }
 }

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::super::{
     Answer,
-    account::Factor,
+    account::{Factor, Session},
     calls::rpc,
     frame::Frame,
     refused::Refused,
@@ -21,11 +21,14 @@ struct Page<'a> {
     frame: &'a Frame,
     alert: Option<&'a Refused>,
     u: pb::User,
+    typed: Typed,
     is_admin: bool,
     is_self: bool,
     created: Option<When>,
     factors: Vec<Factor>,
     locks: Vec<Lock>,
+    sessions: Vec<Session>,
+    has_more_sessions: bool,
     codes: String,
     /// What was typed into the form that was refused.
     reason: String,
@@ -43,6 +46,13 @@ struct TokenPage<'a> {
     end: Option<When>,
 }
 
+/// The account, as it stands in the form.
+struct Typed {
+    email: String,
+    notice_email: String,
+    is_admin: bool,
+}
+
 struct Lock {
     method: &'static str,
     failures: i32,
@@ -53,6 +63,8 @@ struct Lock {
 pub async fn page(visit: &mut Visit<'_>, id: &str, refused: Option<(&Refused, &str)>) -> Answer {
     let read = rpc!(visit, admin.get_user(pb::GetUserRequest { user_id: id.to_owned() }))?;
     let user = read.user.ok_or_else(|| Refused::new("NOT_FOUND"))?;
+    let request = pb::ListUserSessionsRequest { user_id: id.to_owned(), page_size: 20, page_token: String::new() };
+    let listed = rpc!(visit, admin.list_user_sessions(request))?;
     let who = visit.who().await?;
     let frame = visit.frame(ENGLISH.user_title, "admin/users").await?;
     let lock = |lock: pb::MethodLock| Lock {
@@ -60,13 +72,23 @@ pub async fn page(visit: &mut Visit<'_>, id: &str, refused: Option<(&Refused, &s
         failures: lock.failures,
         end: lock.end_time.map(when),
     };
+    // What was typed stays, unless it was decided by what is not so any more.
+    let is_kept = refused.is_some_and(|(refused, verb)| verb == "update" && !refused.is("VERSION_MISMATCH"));
+    let typed = Typed {
+        email: if is_kept { visit.form.trimmed("email") } else { user.email.clone() },
+        notice_email: if is_kept { visit.form.trimmed("notice_email") } else { user.notice_email.clone() },
+        is_admin: if is_kept { visit.form.get("role") == "admin" } else { user.role() == pb::Role::Admin },
+    };
     let page = Page {
         frame: &frame,
+        typed,
         alert: refused.map(|(refused, _)| refused),
         is_admin: user.role() == pb::Role::Admin,
         is_self: who.is_some_and(|who| who.user_id == user.user_id),
         created: user.create_time.map(when),
         factors: user.factors.iter().map(Factor::new).collect(),
+        sessions: listed.sessions.into_iter().map(Session::from).collect(),
+        has_more_sessions: !listed.next_page_token.is_empty(),
         locks: read.locks.into_iter().map(lock).collect(),
         codes: filled(ENGLISH.codes_left, "count", &user.backup_codes_remaining.to_string()),
         reason: visit.form.trimmed("reason"),
@@ -93,7 +115,7 @@ pub async fn act(visit: &mut Visit<'_>, id: &str, verb: &str) -> Answer {
         "delete" => {
             let etag = visit.form.trimmed("etag");
             match rpc!(visit, admin.delete_user(pb::DeleteUserRequest { user_id, etag, reason })) {
-                Ok(_) => return visit.lead_to("/console/admin/users?done=user_deleted"),
+                Ok(_) => return visit.lead_on("/console/admin/users", "user_deleted"),
                 Err(refused) => Err(refused),
             }
         }
@@ -101,7 +123,7 @@ pub async fn act(visit: &mut Visit<'_>, id: &str, verb: &str) -> Answer {
         _ => return nothing(),
     };
     match done {
-        Ok(deed) => visit.lead_to(&format!("/console/admin/users/{id}?done={deed}")),
+        Ok(deed) => visit.lead_on(&format!("/console/admin/users/{id}"), deed),
         Err(refused) => refuse(visit, id, refused, verb).await,
     }
 }

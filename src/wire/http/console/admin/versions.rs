@@ -36,12 +36,19 @@ struct Version {
 
 /// The page.
 pub async fn page(visit: &mut Visit<'_>) -> Answer {
-    // One more than is shown: the last one is told apart from the one before it.
-    let request = pb::ListSettingsVersionsRequest { page_size: 21, page_token: visit.query.trimmed("page") };
+    let page_token = visit.query.trimmed("page");
+    let request = pb::ListSettingsVersionsRequest { page_size: 20, page_token };
     let listed = rpc!(visit, admin.list_settings_versions(request))?;
+    let next = Some(listed.next_page_token).filter(|token| !token.is_empty());
+    let mut all = listed.settings_versions;
+    let count = all.len();
+    // What the last one has changed is told by the one before it, which is on the next page.
+    if let Some(page_token) = next.clone() {
+        let request = pb::ListSettingsVersionsRequest { page_size: 1, page_token };
+        all.extend(rpc!(visit, admin.list_settings_versions(request))?.settings_versions);
+    }
     let frame = visit.frame(ENGLISH.versions_title, "admin/settings").await?;
-    let all = &listed.settings_versions;
-    let versions = all.iter().enumerate().filter_map(|(at, version)| {
+    let versions = all.iter().take(count).enumerate().filter_map(|(at, version)| {
         let settings = version.settings.as_ref()?;
         let before = all.get(at + 1).and_then(|before| before.settings.as_ref());
         Some(Version {
@@ -53,10 +60,9 @@ pub async fn page(visit: &mut Visit<'_>) -> Answer {
             is_first: before.is_none(),
         })
     });
-    let next = Some(listed.next_page_token.as_str()).filter(|token| !token.is_empty());
     visit.page(&Page {
         frame: &frame,
         versions: versions.collect(),
-        next: next.map(|token| format!("/console/admin/settings/versions?{}", query([("page", token)]))),
+        next: next.map(|token| format!("/console/admin/settings/versions?{}", query([("page", token.as_str())]))),
     })
 }

@@ -6,8 +6,9 @@ const box = document.querySelector("[data-live]");
 function follow() {
   const [button, state] = [box.querySelector("button"), box.querySelector(".live-state")];
   const body = document.getElementById("records");
-  const { on, off, again } = box.dataset;
+  const { on, off, again, lost, fresh } = box.dataset;
   let source = null;
+  let count = 0;
   let address = box.dataset.live;
 
   const stop = (text) => {
@@ -21,7 +22,11 @@ function follow() {
     source = new EventSource(address);
     button.setAttribute("aria-pressed", "true");
     source.addEventListener("open", () => { state.textContent = on; });
-    source.addEventListener("error", () => { state.textContent = again; });
+    // After an answer that is no stream the browser does not come again.
+    source.addEventListener("error", () => {
+      if (source?.readyState === EventSource.CLOSED) stop(lost);
+      else state.textContent = again;
+    });
     source.addEventListener("message", (event) => {
       // Lines of our own server, with everything in them escaped.
       const parsed = new DOMParser().parseFromString(`<table><tbody>${event.data}</tbody></table>`, "text/html");
@@ -33,6 +38,9 @@ function follow() {
       }
       row.classList.add("fresh");
       body.prepend(row);
+      // Readers are told how many there are, and not each of them.
+      count += 1;
+      state.textContent = fresh.replace("{count}", count);
       document.querySelector("[data-empty]")?.remove();
       while (body.children.length > MOST) body.lastElementChild.remove();
       // Whoever stops and goes on misses nothing.

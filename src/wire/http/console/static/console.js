@@ -152,33 +152,50 @@ function swapping(root) {
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const button = form.querySelector("button.primary");
+      const place = form.querySelector("[data-alert]");
+      const tell = (alert) => {
+        place.replaceChildren(alert);
+        enhance(place);
+      };
       button.disabled = true;
+      let page = null;
       try {
         const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        const alert = page.querySelector("form[data-swap] .alert");
-        if (answer.redirected) location.assign(answer.url);
-        else if (alert) {
-          form.querySelector("[data-alert]").replaceChildren(alert);
-          enhance(form.querySelector("[data-alert]"));
-          form.querySelector("input.code").select();
-        } else {
-          document.title = page.title;
-          document.body.className = page.body.className;
-          document.querySelector("header.top").replaceWith(page.querySelector("header.top"));
-          const main = page.querySelector("main");
-          document.querySelector("main").replaceWith(main);
-          scrollTo(0, 0);
-          enhance(main);
+        if (answer.redirected) {
+          location.assign(answer.url);
+          return;
         }
+        page = new DOMParser().parseFromString(await answer.text(), "text/html");
       } catch {
-        // Without this the browser sends it, and says what it cannot reach.
-        HTMLFormElement.prototype.submit.call(form);
+        // It may have arrived all the same, so it is not sent again: what it would have shown is shown once.
       } finally {
         button.disabled = false;
       }
+      const main = page?.querySelector("main");
+      const alert = page?.querySelector("form[data-swap] .alert");
+      if (!main) tell(unanswered(form.dataset.lost));
+      else if (alert) {
+        tell(alert);
+        form.querySelector("input.code").select();
+      } else {
+        document.title = page.title;
+        document.body.className = page.body.className;
+        document.querySelector("header.top").replaceWith(page.querySelector("header.top"));
+        document.querySelector("main").replaceWith(main);
+        scrollTo(0, 0);
+        enhance(main);
+      }
     });
   }
+}
+
+/** Says that no page of ours has come. */
+function unanswered(text) {
+  const alert = Object.assign(document.createElement("div"), { className: "alert error", tabIndex: -1 });
+  alert.setAttribute("role", "alert");
+  alert.dataset.focus = "";
+  alert.append(Object.assign(document.createElement("p"), { textContent: text }));
+  return alert;
 }
 
 /** A form is sent once, however often its button is pressed. */
@@ -186,8 +203,13 @@ function once(root) {
   for (const form of root.querySelectorAll("form[method=post]:not([data-swap])")) {
     form.addEventListener("submit", (event) => {
       if (event.defaultPrevented) return;
-      if (form.dataset.sent) event.preventDefault();
+      if (form.dataset.sent) {
+        event.preventDefault();
+        return;
+      }
       form.dataset.sent = "yes";
+      // Whoever has stopped it on the way may send it once more.
+      setTimeout(() => { delete form.dataset.sent; }, 5000);
     });
   }
 }
@@ -220,14 +242,6 @@ function ownLinks() {
   }
 }
 
-/** What was done is said once, and not again on a reload. */
-function forgetDeed() {
-  const address = new URL(location);
-  if (!address.searchParams.has("done")) return;
-  address.searchParams.delete("done");
-  history.replaceState(null, "", address);
-}
-
 // A page that the browser has kept may be of a session that is over, and its buttons are not pressed any more.
 addEventListener("pageshow", (event) => {
   if (event.persisted) for (const form of document.forms) delete form.dataset.sent;
@@ -237,4 +251,3 @@ enhance(document);
 for (const place of document.querySelectorAll("nav [aria-current]")) place.parentElement.scrollLeft = place.offsetLeft - 40;
 takeToken();
 ownLinks();
-forgetDeed();

@@ -30,7 +30,7 @@ pub const KINDS: [(&str, &str, Tone); 37] = [
     ("authn_login_success", "Signed in", Tone::Good),
     ("authn_login_fail", "Wrong password", Tone::Warn),
     ("authn_login_lock", "Too many wrong attempts: made to wait", Tone::Bad),
-    ("authn_challenge_created", "Password right, code asked for", Tone::Quiet),
+    ("authn_challenge_created", "Password or one-time token accepted, code asked for", Tone::Quiet),
     ("authn_enrollment_required", "Password right, set-up asked for", Tone::Quiet),
     ("authn_code_sent", "Code sent by text message", Tone::Quiet),
     ("authn_code_not_sent", "Code could not be sent", Tone::Warn),
@@ -50,7 +50,7 @@ pub const KINDS: [(&str, &str, Tone); 37] = [
     ("session_renewal_repeated", "Renewal answered again", Tone::Quiet),
     ("session_ended", "Session ended", Tone::Quiet),
     ("user_created", "Account made", Tone::Good),
-    ("user_updated", "E-mail address changed", Tone::Warn),
+    ("user_updated", "E-mail address or second e-mail changed", Tone::Warn),
     ("privilege_permissions_changed", "Role changed", Tone::Warn),
     ("user_blocked", "Account blocked", Tone::Bad),
     ("user_unblocked", "Account unblocked", Tone::Good),
@@ -70,4 +70,23 @@ pub const KINDS: [(&str, &str, Tone); 37] = [
 pub fn of_kind(word: &str) -> (Option<&'static str>, Tone) {
     let known = KINDS.iter().find(|(known, _, _)| *known == word);
     known.map_or((None, Tone::Quiet), |(_, text, tone)| (Some(text), *tone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the words are that the service writes.
+    const SOURCE: &str = include_str!("../../../../model/event.rs");
+
+    #[test]
+    fn every_word_of_the_log_says_something_and_no_other() {
+        let arms = SOURCE.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \""));
+        let mut written: Vec<_> = arms.filter_map(|(_, word)| word.strip_suffix("\",")).collect();
+        let mut known: Vec<_> = KINDS.iter().map(|(word, _, _)| *word).collect();
+        assert!(written.len() > 30, "{written:?}");
+        written.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(written, known, "what has no words here is hidden by the filter of the audit log");
+    }
 }

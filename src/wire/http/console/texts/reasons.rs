@@ -1,7 +1,7 @@
 //! What refusals say to a person, what fields are called, and what was just done.
 
 /// Reasons of the rpcs, and of the console itself.
-const REASONS: [(&str, &str); 28] = [
+const REASONS: [(&str, &str); 30] = [
     ("INVALID_ARGUMENT", "Something in this form is not as it should be. Check it and try again."),
     ("PASSWORD_REJECTED", "This password cannot be used. Choose another one."),
     ("INVALID_CREDENTIALS", "E-mail or password is wrong. Check both and try again."),
@@ -36,6 +36,14 @@ const REASONS: [(&str, &str); 28] = [
     ("DEADLINE_EXCEEDED", "This took too long. Try again."),
     ("INTERNAL", "Something went wrong on our side. Try again; if it happens again, tell your administrator."),
     (
+        "FORM_ELSEWHERE",
+        "This form was not sent by a page of this console. Open the page here, and try again. If that does not help, something on the way changes the address of the console: tell your administrator.",
+    ),
+    (
+        "FORM_WITHOUT_COOKIE",
+        "Your browser has not kept the cookie of this page. Allow cookies here, and use the https address where there is one; then reload the page, and try again.",
+    ),
+    (
         "FORM_EXPIRED",
         "This page was open for too long, or you have signed in or out elsewhere since. Go back, reload it, and try again.",
     ),
@@ -63,7 +71,7 @@ const FIELDS: [(&str, &str); 17] = [
 ];
 
 /// What a page leads on with, and what it says there.
-const DEEDS: [(&str, &str); 19] = [
+const DEEDS: [(&str, &str); 20] = [
     ("signed_out", "You are signed out."),
     ("session_ended", "Your session has ended. Sign in to go on."),
     ("sign_in_expired", "That sign-in took too long or was tried too often. Enter your password again."),
@@ -74,6 +82,7 @@ const DEEDS: [(&str, &str); 19] = [
     ("codes_saved", "Your backup codes are ready. Keep them in a safe place."),
     ("session_gone", "That session has ended."),
     ("sessions_gone", "Every other session has ended."),
+    ("sessions_left", "Many sessions have ended, and there are more: end all others once again."),
     ("settings_saved", "The settings are saved. Every replica goes by them within five seconds."),
     ("settings_same", "Nothing was changed, so there is nothing to save."),
     ("user_blocked", "The account is blocked, and every session of it has ended."),
