@@ -125,7 +125,7 @@ async function stopsAndSendsAgain({ page }) {
   await page.route(/\/console\/sign-in/, (route) => { held = route; });
   await page.getByRole("button", { name: "Sign in" }).click({ noWaitAfter: true });
   await until("form on its way", () => held);
-  await page.evaluate(() => stop());
+  await held.abort("aborted");
   await until("form that is good again", () => page.evaluate(() => !document.forms[0].dataset.sent));
   await page.unroute(/\/console\/sign-in/);
   await page.getByRole("button", { name: "Sign in" }).click();
