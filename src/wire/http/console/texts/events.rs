@@ -26,7 +26,7 @@ impl Tone {
 }
 
 /// Words of the audit log, and what they say.
-pub const KINDS: [(&str, &str, Tone); 37] = [
+pub const KINDS: [(&str, &str, Tone); 38] = [
     ("authn_login_success", "Signed in", Tone::Good),
     ("authn_login_fail", "Wrong password", Tone::Warn),
     ("authn_login_lock", "Too many wrong attempts: made to wait", Tone::Bad),
@@ -64,6 +64,7 @@ pub const KINDS: [(&str, &str, Tone); 37] = [
     ("audit_retired", "Old audit records dropped", Tone::Quiet),
     ("sys_keys_changed", "Keys changed", Tone::Warn),
     ("sys_sealed_value_broken", "A sealed value does not open", Tone::Bad),
+    ("sys_restore_fenced", "Restored database fenced: all sessions ended", Tone::Warn),
 ];
 
 /// What a word says; None = it is one of another release.
