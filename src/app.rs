@@ -142,7 +142,7 @@ impl App {
         }
         let quiet = Box::pin(services.quiet());
         servers.spawn(services.serve(listeners.grpc, tls.clone(), proxies, until_set(stopped.clone())));
-        servers.spawn(background::follow_epoch(Arc::clone(&kit), Arc::clone(&keeper), until_set(stopped)));
+        servers.spawn(background::follow_epoch(Arc::clone(&kit), until_set(stopped)));
         let (stop_delivery, stopped_delivery) = watch::channel(false);
         let mut delivery = JoinSet::new();
         let telling = background::tell(&kit, &clock, &stopped_delivery);
@@ -189,11 +189,15 @@ impl App {
 
     /// Waits until a server fails; without a fault none does.
     pub async fn fault(&mut self) -> anyhow::Error {
-        match self.servers.join_next().await {
+        let fault = match self.servers.join_next().await {
             Some(Ok(Err(fault))) => fault,
             Some(Ok(Ok(()))) | None => anyhow::anyhow!("a server has ended"),
             Some(Err(fault)) => anyhow::Error::new(fault).context("a server panicked"),
-        }
+        };
+        // What says again and again that this replica serves ends first.
+        self.background.shutdown().await;
+        background::forget(&self.kit, &self.keeper).await;
+        fault
     }
 
     /// Stops: tells so by health, and goes on for as long as it takes to hear of it; then takes no new connection, lets calls under

@@ -127,7 +127,8 @@ pub(super) async fn announce(kit: &Kit, roots: RootRing) -> anyhow::Result<Arc<f
     Ok(keeper)
 }
 
-async fn forget(kit: &Kit, keeper: &flow::keys::Keeper) {
+/// Says that this replica serves no more.
+pub(super) async fn forget(kit: &Kit, keeper: &flow::keys::Keeper) {
     if let Err(fault) = in_time(ROUND, kit.store.forget_replica(keeper.name())).await {
         tracing::warn!(?fault, "this replica counts as live for half a minute more");
     }
@@ -135,17 +136,10 @@ async fn forget(kit: &Kit, keeper: &flow::keys::Keeper) {
 
 /// Goes by how far the database has come, until `stop`. It is a fault of the service when the database was set back: what was used
 /// since would work again, so this process goes on with nothing.
-pub(super) async fn follow_epoch(
-    kit: Arc<Kit>,
-    keeper: Arc<flow::keys::Keeper>,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+pub(super) async fn follow_epoch(kit: Arc<Kit>, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     tokio::select! {
         () = stop => Ok(()),
-        problem = until_set_back(&kit) => {
-            forget(&kit, &keeper).await;
-            Err(anyhow!(problem))
-        }
+        problem = until_set_back(&kit) => Err(anyhow!(problem)),
     }
 }
 

@@ -84,6 +84,7 @@ impl Fleet {
     }
 
     /// What is started from now on is of this release.
+    #[cfg(feature = "previous-release")]
     pub fn upgrade(&mut self) {
         self.binary.program = this_release();
     }

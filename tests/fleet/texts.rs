@@ -16,7 +16,7 @@ const EMAIL: &str = "phone@example.com";
 const NUMBER: &str = "+306912345678";
 /// Five to a number in an hour, by whoever has confirmed it.
 const LEFT: usize = 5;
-const KNOWN: [&str; 3] = ["OK", "RATE_LIMITED", "STORE_UNAVAILABLE"];
+const KNOWN: [&str; 4] = ["OK", "RATE_LIMITED", "STORE_UNAVAILABLE", "DEADLINE_EXCEEDED"];
 
 async fn enrol(replica: &Replica, provider: &Provider) {
     let token = replica.local_auth(EMAIL).await.unwrap().access_token;

@@ -10,11 +10,7 @@ use crate::{
     peek,
     replica::{Fleet, reason},
     rotation::{Load, USERS, people},
-    servers::{
-        process::{home, run},
-        redis,
-        sql::Sql,
-    },
+    servers::{process::home, redis, sql::Sql},
 };
 
 /// What takes this release's migrations back.
@@ -132,8 +128,8 @@ async fn what_the_release_before_says_to_its_tables_is_good_on_those_of_this_one
 }
 
 /// Two binaries: that of the release before, which `tests/previous` builds, and this one.
+#[cfg(feature = "previous-release")]
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the release before; tests/previous builds it and runs this"]
 async fn the_release_before_and_this_one_serve_side_by_side_while_one_takes_over() {
     #[allow(clippy::disallowed_methods, reason = "whoever has built it says where it is")]
     let previous = std::env::var("PREVIOUS_RELEASE").expect("PREVIOUS_RELEASE names the binary of the release before");
@@ -153,6 +149,6 @@ async fn the_release_before_and_this_one_serve_side_by_side_while_one_takes_over
             old.process.stop("TERM");
         }
         assert!(signed_in.two_fa_required);
-        run(&mut fleet.command(&["audit", "verify"]));
+        crate::servers::process::run(&mut fleet.command(&["audit", "verify"]));
     }
 }
