@@ -96,6 +96,11 @@ impl Layers {
                 self.complain(key, "is not a loopback address, so it needs tls.cert_file and tls.key_file; or, behind a mesh or a proxy that speaks TLS, tls.allow_plaintext = true");
             }
         }
+        if config.telemetry.listen.is_some_and(|listen| !listen.ip().is_loopback())
+            && !self.flag("telemetry.allow_plaintext")
+        {
+            self.complain("telemetry.listen", "is not a loopback address, and probes and metrics are served in clear there; inside a cluster, say telemetry.allow_plaintext = true");
+        }
         let asks_all = config.tls.as_ref().is_some_and(|tls| tls.client_required);
         if asks_all && config.telemetry.listen.is_none() {
             let problem =

@@ -132,12 +132,12 @@ async fn a_signing_key_is_in_the_jwks_before_it_signs_and_stays_until_the_last_t
     assert!(told(enable_key(store, &other, &late).await).contains("has left the JWKS"));
 }
 
-/// Adds accounts with a number each, sealed by the active key.
+/// Adds accounts with a number each, sealed by the active key. Their ids come after those of accounts that were added at `NOW`.
 pub async fn add_phones(store: &Store, count: usize) {
     let tx = store.begin().await.unwrap();
     for n in 0..count {
         let mut account = account(&format!("phone{n}@example.com"));
-        account.id = UserId::new(NOW);
+        account.id = UserId::new(NOW.plus(Duration::from_millis(1)));
         account.phone = PhoneNumber::from_e164("+306912345678");
         account.notice_email = Some(Email::parse("second@example.com").unwrap());
         assert_eq!(tx.insert_account(&account).await.unwrap(), Swap::Done);

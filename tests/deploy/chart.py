@@ -191,7 +191,7 @@ def lay_out(rendered, kind, binary, home, contents):
     configuration = root / "etc/countersign/countersign.toml"
     configuration.parent.mkdir(parents=True, exist_ok=True)
     configuration.write_text(moved(text))
-    image = {"COUNTERSIGN_TELEMETRY__LOG_FORMAT": "json", "COUNTERSIGN_TELEMETRY__LISTEN": "0.0.0.0:9464", "COUNTERSIGN_DATA_DIR": "/var/lib/countersign"}
+    image = {"COUNTERSIGN_TELEMETRY__LOG_FORMAT": "json", "COUNTERSIGN_TELEMETRY__LISTEN": "127.0.0.1:9464", "COUNTERSIGN_DATA_DIR": "/var/lib/countersign"}
     environment = image | {variable["name"]: moved(variable["value"]) for variable in container["env"]}
     return root / container.get("workingDir", "/").lstrip("/"), container["args"], environment
 

@@ -59,6 +59,7 @@ fn bad_values_one_by_one() {
         ("totp.issuer=a:b", "no colon"),
         ("telemetry.log_level=loud", "must be error, warn"),
         ("telemetry.listen=9464", "must be"),
+        ("telemetry.listen=0.0.0.0:9464", "say telemetry.allow_plaintext = true"),
         ("telemetry.otlp_endpoint=collector", "must be an address such as"),
         ("telemetry.otlp_headers=key", "must be lines of"),
         ("telemetry.trace_percent=101", "must be a number from 0 to 100"),

@@ -299,6 +299,8 @@ fn an_open_address_without_tls_and_halves_of_it_stop_the_start() {
     for (sets, told) in [
         (vec!["grpc.listen=0.0.0.0:0"], "tls.allow_plaintext = true"),
         (vec!["http.listen=[::]:0"], "tls.allow_plaintext = true"),
+        (vec!["telemetry.listen=[::]:0", "tls.allow_plaintext=true"], "telemetry.allow_plaintext = true"),
+        (vec!["telemetry.listen=0.0.0.0:0", &certificate, &key], "telemetry.allow_plaintext = true"),
         (vec![certificate.as_str()], "tls.key_file"),
         (vec![key.as_str()], "tls.cert_file"),
         (vec![ca.as_str()], "needs tls.cert_file and tls.key_file"),
@@ -311,8 +313,13 @@ fn an_open_address_without_tls_and_halves_of_it_stop_the_start() {
         let said = text(&output.stderr);
         assert!(!output.status.success() && said.contains(told), "{sets:?}: {said}");
     }
-    let open = ["config", "check", "--set", "grpc.listen=0.0.0.0:0", "--set", "tls.allow_plaintext=true"];
-    assert!(place.run(&open).status.success(), "in so many words");
+    for (listen, flag) in [
+        ("grpc.listen=0.0.0.0:0", "tls.allow_plaintext=true"),
+        ("telemetry.listen=0.0.0.0:0", "telemetry.allow_plaintext=true"),
+    ] {
+        let open = ["config", "check", "--set", listen, "--set", flag];
+        assert!(place.run(&open).status.success(), "in so many words: {flag}");
+    }
     fs::write(place.path("no.key"), "no key").unwrap();
     let no_key = format!("tls.key_file={}", place.path("no.key").display());
     let output = place.run(&["serve", "--set", "grpc.listen=127.0.0.1:0", "--set", &certificate, "--set", &no_key]);

@@ -120,7 +120,9 @@ data_dir = "/var/lib/countersign"
 trusted_proxies = {{ toJson .Values.trustedProxies }}
 grpc.listen = "0.0.0.0:50051"
 http.listen = {{ ternary "0.0.0.0:3000" "off" .Values.http.enabled | quote }}
+# Asked by the kubelet and Prometheus, which come from the cluster's network and speak no TLS there.
 telemetry.listen = "0.0.0.0:9464"
+telemetry.allow_plaintext = true
 database.auto_migrate = {{ not (include "countersign.migrates" .) }}
 {{- if eq .Values.redis.kind "embedded" }}
 redis.url = "embedded"
