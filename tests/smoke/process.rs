@@ -111,9 +111,18 @@ impl Place {
 
 impl Service {
     /// Ends the service as Kubernetes does; answers its exit status and how long it took.
-    pub fn terminate(mut self) -> (Option<i32>, Duration) {
+    pub fn terminate(self) -> (Option<i32>, Duration) {
+        self.end("TERM")
+    }
+
+    /// Ends the service as Ctrl-C does, which waits for no platform to hear of it; answers its exit status and how long it took.
+    pub fn interrupt(self) -> (Option<i32>, Duration) {
+        self.end("INT")
+    }
+
+    fn end(mut self, name: &str) -> (Option<i32>, Duration) {
         let begun = now();
-        signal(&self.child, "TERM");
+        signal(&self.child, name);
         (self.child.wait().unwrap().code(), begun.elapsed())
     }
 

@@ -138,7 +138,7 @@ fn a_start_that_is_cut_off_at_any_moment_can_be_begun_again() {
         let place = Place::new();
         place.cut_off_start(std::time::Duration::from_millis(millis));
         let service = place.serve(&[]);
-        assert_eq!(service.terminate().0, Some(0), "cut off after {millis} ms");
+        assert_eq!(service.interrupt().0, Some(0), "cut off after {millis} ms");
     }
 }
 
