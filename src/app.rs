@@ -10,7 +10,7 @@ use std::{net::SocketAddr, pin::Pin, sync::Arc, thread, time::Duration};
 use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
-use background::{in_time, own_call};
+use background::own_call;
 pub use open::{Schema, open_store, open_with_roots, schema_status};
 pub use ring::{RingDesk, read_ring, write_ring};
 
@@ -21,7 +21,7 @@ use crate::{
     ephemeral::{self, Ephemeral, Memory},
     error::Error,
     file,
-    flow::{self, Call, Kit, Letters, NewUser, Outbox, Refusals, Sources},
+    flow::{self, Call, Kit, Letters, NewUser, Outbox, Refusals, Sources, in_time},
     hash::{Costs, Hasher},
     mail::Mail,
     model::{Email, Origin, Role},
@@ -219,6 +219,9 @@ impl App {
         if drained.is_err() {
             tracing::warn!(seconds = DRAIN.as_secs(), "calls were still under way; they are cut off");
             self.servers.shutdown().await;
+            // What has not begun to be sent is taken back.
+            self.stop_delivery.send_replace(true);
+            let _ = timeout(CLOSE, async { while self.delivery.join_next().await.is_some() {} }).await;
             self.delivery.shutdown().await;
             self.telling.shutdown().await;
         }

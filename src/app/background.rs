@@ -1,21 +1,21 @@
 //! What runs beside the calls, again and again for as long as the service does.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval},
 };
 
 use super::ring::reread_ring;
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Keys, RingSource},
-    error::{Error, Outage},
+    error::Error,
     flow::{
-        self, Call, Kit,
+        self, Call, Kit, in_time,
         restore::{Seen, Standing},
     },
     model::{Channel, Origin},
@@ -325,12 +325,6 @@ async fn sweep_forever(kit: Arc<Kit>, clock: Arc<dyn Clock>, retention: Option<D
             }
         }
     }
-}
-
-/// The answer of what no call waits for; a database that hangs does not stop it for good.
-pub(super) async fn in_time<T>(patience: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let late = |_| Err(anyhow::anyhow!("not done within {patience:?}").context(Outage).into());
-    timeout(patience, work).await.unwrap_or_else(late)
 }
 
 /// A call that nobody has made.

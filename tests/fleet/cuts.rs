@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use countersign::wire::pb;
 use tokio::task::JoinSet;
+use tonic::Streaming;
 
 use crate::{
     replica::{Enrolled, Fleet, PASSWORD, Replica, now, reason, rounds, unix_seconds, until, with_token},
@@ -65,6 +66,16 @@ impl Behind {
                 && self.replica.serves("countersign.v1.TwoFaService").await == is_well
         })
         .await;
+    }
+
+    /// Whoever follows the audit log, in larger numbers than there are connections.
+    async fn watchers(&self, admin: &Enrolled) -> Vec<Streaming<pb::WatchAuditEventsResponse>> {
+        let mut watchers = Vec::new();
+        for _ in 0..5 * CONNECTIONS {
+            let request = with_token(pb::WatchAuditEventsRequest::default(), &admin.session.access_token);
+            watchers.push(self.replica.admin.clone().watch_audit_events(request).await.unwrap().into_inner());
+        }
+        watchers
     }
 
     /// More calls at once than there are connections, and a sign-in by password and code.
@@ -184,12 +195,15 @@ async fn connections_that_die_together_cost_at_most_one_refusal_each() {
 async fn a_silent_database_costs_each_call_its_deadline_and_no_connection() {
     on_each_database(async |behind| {
         let (two, one) = behind.people().await;
+        behind.fleet.add_admin("admin@example.com");
+        let admin = behind.replica.enrol("admin@example.com").await;
         let mut used = 0;
         for heal in [Proxy::pass, Proxy::forget] {
             // A challenge each time: an answer that is not waited for has cost an attempt.
             let shown = Shown::by(&two, &one, &behind.replica, &two.backup_codes[9]).await;
             // All connections are open, and were in use a moment ago: the calls hang in the midst of what they ask.
             behind.all_works(&one, &two, &mut used).await;
+            let watchers = behind.watchers(&admin).await;
             behind.proxy.hold();
             for (patience, most) in [(None, SOON), (Some(Duration::from_secs(1)), Duration::from_secs(1))] {
                 end_in_time(&shown, &behind.replica, patience, most).await;
@@ -198,6 +212,11 @@ async fn a_silent_database_costs_each_call_its_deadline_and_no_connection() {
             heal(&behind.proxy);
             behind.becomes(true).await;
             behind.all_works(&one, &two, &mut used).await;
+            for mut watcher in watchers {
+                while let Some(record) = watcher.message().await.transpose() {
+                    assert!(record.is_ok() || reason(&record) == "STORE_UNAVAILABLE", "{record:?}");
+                }
+            }
         }
     })
     .await;

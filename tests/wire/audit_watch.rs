@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tonic::Code;
+use countersign::wire::pb::{self, admin_service_client::AdminServiceClient};
+use tonic::{Code, transport::Channel};
 
 use crate::{
     audit::{follow, next, sealed, world},
-    world::{ADMIN, World, refusal, retry_after},
+    world::{ADMIN, World, refusal, retry_after, with_token},
 };
 
 /// So many follow it at once, by one replica.
@@ -35,6 +36,32 @@ async fn no_more_than_sixty_four_follow_it_at_once_and_whoever_leaves_makes_room
     }
     assert_eq!(streams.len(), WATCHERS, "there is room again");
     assert_eq!(retry_after(follow(&world, &admin, "0").await), 5, "for one");
+}
+
+#[tokio::test]
+async fn whoever_takes_nothing_of_it_keeps_no_place_beyond_the_end_of_the_session() {
+    let world = World::new().await;
+    let (_, whole) = world.enrol_whole(ADMIN).await;
+    sealed(&world).await;
+    // One byte of an answer, and no more.
+    let endpoint = Channel::from_shared(format!("http://{}", world.grpc())).unwrap();
+    let channel = endpoint.initial_stream_window_size(1).connect().await.unwrap();
+    let mut stalled = Vec::new();
+    for _ in 0..WATCHERS {
+        let request = pb::WatchAuditEventsRequest { resume_token: "0".to_owned(), ..Default::default() };
+        let mut client = AdminServiceClient::new(channel.clone());
+        stalled.push(client.watch_audit_events(with_token(request, &whole.access_token)).await.unwrap());
+    }
+    let admin = world.sign_in_with(ADMIN, &whole.backup_codes[0]).await;
+    assert_eq!(retry_after(follow(&world, &admin, "0").await), 5);
+    world.end(&whole.access_token, false).await.unwrap();
+    for _ in 0..200 {
+        if follow(&world, &admin, "0").await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("the places are still taken");
 }
 
 #[tokio::test]

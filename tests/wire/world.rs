@@ -103,6 +103,11 @@ impl World {
         Self::start(self.home, self.sets, self.clock).await
     }
 
+    /// Where gRPC is served.
+    pub fn grpc(&self) -> SocketAddr {
+        self.app.grpc_address()
+    }
+
     pub fn clock_seconds(&self) -> u64 {
         self.clock.now().seconds().cast_unsigned()
     }

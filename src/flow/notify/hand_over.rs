@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     clock::Clock,
     error::Error,
-    flow::{Call, Kit, again::again},
+    flow::{Call, Kit, again::again, in_time},
     limit,
     model::{Channel, Delivery, Mailing},
     telemetry::meters,
@@ -14,6 +14,9 @@ use crate::{
 
 /// Whoever has taken one to try it has so long: longer than either way of handing it over takes.
 const HELD: Duration = Duration::from_secs(180);
+
+/// To write down how it went. What is not written down is tried again.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Why one was not taken.
 struct Failure {
@@ -35,7 +38,7 @@ pub async fn hand_over(kit: &Kit, one: &Delivery, clock: &dyn Clock) -> Result<(
     match sent {
         Ok(()) => {
             meters().delivery(channel, "taken");
-            again(|| kit.store.finish_delivery(one.id)).await
+            in_time(PATIENCE, again(|| kit.store.finish_delivery(one.id))).await
         }
         Err(Failure { text, is_final }) => {
             let next = limit::next_delivery(attempts, one.create_time, now).filter(|_| !is_final);
@@ -46,7 +49,7 @@ pub async fn hand_over(kit: &Kit, one: &Delivery, clock: &dyn Clock) -> Result<(
             } else {
                 tracing::error!(channel, %id, kind, attempts, failure = text, "given up; see countersign outbox");
             }
-            again(|| kit.store.put_delivery_off(one, next, &text, now)).await
+            in_time(PATIENCE, again(|| kit.store.put_delivery_off(one, next, &text, now))).await
         }
     }
 }

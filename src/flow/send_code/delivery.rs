@@ -1,6 +1,6 @@
 //! Messages on their way: handed over in the background, so that whoever waits for one may go.
 
-use std::{future::Future, pin::pin, sync::Arc};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -9,7 +9,7 @@ use tokio::{
 use tracing::{Instrument, Span};
 
 use super::{
-    super::Kit,
+    super::{Kit, in_time},
     tolls::{Paid, Tolls},
 };
 use crate::{
@@ -36,6 +36,9 @@ pub(super) struct Letter {
     pub(super) request_id: String,
     pub(super) span: Span,
 }
+
+/// To write down that one was not taken.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Where messages are put.
 pub struct Outbox(mpsc::Sender<Letter>);
@@ -102,7 +105,7 @@ async fn hand_over(kit: Arc<Kit>, letter: Letter, clock: Arc<dyn Clock>, is_stop
         None => Outcome::Refused,
     };
     if outcome == Outcome::Refused
-        && let Err(fault) = tolls.refund(&kit, &paid).await
+        && let Err(fault) = in_time(PATIENCE, tolls.refund(&kit, &paid)).await
     {
         tracing::warn!(?fault, "a text message that was not sent keeps its places until they are free by themselves");
     }

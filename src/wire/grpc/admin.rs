@@ -8,6 +8,7 @@ mod users;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
 use super::Admitted;
@@ -24,12 +25,13 @@ pub struct Admin {
     clock: Arc<dyn Clock>,
     stopped: watch::Receiver<bool>,
     watchers: Arc<Semaphore>,
+    following: TaskTracker,
 }
 
 impl Admin {
-    /// The service over a kit; what it streams ends when `stopped` is set.
-    pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, stopped: watch::Receiver<bool>) -> Self {
-        Self { kit, clock, stopped, watchers: Arc::new(Semaphore::new(audit::WATCHERS)) }
+    /// The service over a kit; what it streams ends when `stopped` is set, and so do its tasks.
+    pub fn new(kit: Arc<Kit>, clock: Arc<dyn Clock>, stopped: watch::Receiver<bool>, following: TaskTracker) -> Self {
+        Self { kit, clock, stopped, watchers: Arc::new(Semaphore::new(audit::WATCHERS)), following }
     }
 }
 

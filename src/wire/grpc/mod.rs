@@ -12,6 +12,7 @@ use anyhow::Context;
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use tokio::{net::TcpListener, sync::watch};
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Status, body::Body, service::Routes};
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 
@@ -54,6 +55,7 @@ const BOUNDS: Bounds = Bounds {
 pub struct Services {
     guard: Guard,
     routes: Routes,
+    following: TaskTracker,
 }
 
 impl Services {
@@ -68,7 +70,9 @@ impl Services {
     ) -> anyhow::Result<Self> {
         let twofa = TwoFaServiceServer::new(twofa::TwoFa::new(Arc::clone(kit)));
         let session = SessionServiceServer::new(session::Session::new(Arc::clone(kit)));
-        let admin = AdminServiceServer::new(admin::Admin::new(Arc::clone(kit), Arc::clone(&clock), stopped));
+        let following = TaskTracker::new();
+        let admin = admin::Admin::new(Arc::clone(kit), Arc::clone(&clock), stopped, following.clone());
+        let admin = AdminServiceServer::new(admin);
         let mut routes = Routes::builder();
         routes
             .add_service(twofa.max_decoding_message_size(MESSAGE_BYTES))
@@ -83,7 +87,7 @@ impl Services {
                 .add_service(v1.max_decoding_message_size(MESSAGE_BYTES))
                 .add_service(v1alpha.max_decoding_message_size(MESSAGE_BYTES));
         }
-        Ok(Self { guard: Guard::new(Arc::clone(kit), clock, door), routes: routes.routes() })
+        Ok(Self { guard: Guard::new(Arc::clone(kit), clock, door), routes: routes.routes(), following })
     }
 
     /// The same services for calls from within the process: through every layer, without a connection.
@@ -91,9 +95,14 @@ impl Services {
         BoxCloneSyncService::new(self.guard.layer(self.routes.clone()))
     }
 
-    /// Waits until no call is under way any more, also none whose client has left.
+    /// Waits until no call is under way any more, also none whose client has left, and nobody follows anything.
     pub fn quiet(&self) -> impl Future<Output = ()> + use<> {
-        self.guard.quiet()
+        let (calls, following) = (self.guard.quiet(), self.following.clone());
+        async move {
+            calls.await;
+            following.close();
+            following.wait().await;
+        }
     }
 
     /// Serves until `stop` resolves, and then until the calls that are under way are done.

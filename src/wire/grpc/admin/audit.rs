@@ -8,14 +8,17 @@ use std::{
 };
 
 use futures_util::{Stream, stream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, watch},
+    time::{sleep, timeout},
+};
 use tonic::Status;
 
 use super::Admin;
 use crate::{
     clock::{Clock, Timestamp, steady_now},
     error::{Error, Refusal},
-    flow::{Kit, Page, audit},
+    flow::{Kit, Page, audit, in_time},
     model::{AuditRecord, Principal, Role},
     store::AuditFilter,
     wire::{
@@ -31,6 +34,10 @@ use crate::{
 const INTERVAL: Duration = Duration::from_millis(500);
 /// And the session of whoever follows it.
 const SESSION_INTERVAL: Duration = Duration::from_secs(1);
+/// A database that does not answer by then ends it.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// And so does a reader that has taken nothing by then.
+const STALLED: Duration = Duration::from_secs(60);
 /// Records of a look.
 const BATCH: u64 = 25;
 /// So many follow it at once, by one replica.
@@ -52,8 +59,11 @@ macro_rules! filter {
     }};
 }
 
+/// A record; or why there is none any more.
+type Sent = Result<pb::WatchAuditEventsResponse, Status>;
+
 /// A stream of records.
-pub type Records = Pin<Box<dyn Stream<Item = Result<pb::WatchAuditEventsResponse, Status>> + Send>>;
+pub type Records = Pin<Box<dyn Stream<Item = Sent> + Send>>;
 
 impl Admin {
     pub(super) async fn audit_events(
@@ -100,15 +110,10 @@ impl Admin {
             checked: None,
             _place: place,
         };
-        Ok(Box::pin(stream::unfold(Some(watcher), |watcher| async move {
-            let mut watcher = watcher?;
-            match watcher.next().await {
-                Ok(Some(record)) => Some((Ok(record), Some(watcher))),
-                Ok(None) => None,
-                // The stream ends with what has ended it.
-                Err(error) => Some((Err(status::of(error, &watcher.request_id)), None)),
-            }
-        })))
+        // A record, and the last word.
+        let (sent, taken) = mpsc::channel(2);
+        self.following.spawn(watcher.follow(sent));
+        Ok(Box::pin(stream::unfold(taken, |mut taken| async move { Some((taken.recv().await?, taken)) })))
     }
 }
 
@@ -128,36 +133,73 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// The next record, when there is one; None = the service stops.
-    async fn next(&mut self) -> Result<Option<pb::WatchAuditEventsResponse>, Error> {
-        loop {
-            if *self.stopped.borrow() {
-                return Ok(None);
-            }
+    /// Follows the log until its reader leaves, the service stops, or the reader is told why it ends. By a task of its own: whoever
+    /// takes nothing of it keeps its place no longer than others, and no connection to the database.
+    async fn follow(mut self, sent: mpsc::Sender<Sent>) {
+        let Ok(last) = sent.clone().reserve_owned().await else {
+            return;
+        };
+        if let Err(error) = self.hand_all_over(&sent).await {
+            last.send(Err(status::of(error, &self.request_id)));
+        }
+    }
+
+    async fn hand_all_over(&mut self, sent: &mpsc::Sender<Sent>) -> Result<(), Error> {
+        while !*self.stopped.borrow() && !sent.is_closed() {
             // Before each record, however long the one before has waited to be taken.
             if self.checked.is_none_or(|checked| checked.elapsed() >= SESSION_INTERVAL) {
                 self.must_live().await?;
-                self.checked = Some(steady_now());
             }
-            if let Some(record) = self.ready.pop_front() {
-                let resume_token = record.0.to_string();
-                return Ok(Some(pb::WatchAuditEventsResponse { audit_event: Some(shown(record)), resume_token }));
+            match self.ready.pop_front() {
+                Some(record) => self.hand_over(record, sent).await?,
+                None => self.look(sent).await?,
             }
-            let (records, seen) = audit::records_after(&self.kit.store, &self.filter, self.position, BATCH).await?;
-            self.position = seen;
-            self.ready = records.into();
-            if self.ready.is_empty() {
-                // A stop ends the wait, and is seen above.
-                let _ = tokio::time::timeout(INTERVAL, self.stopped.wait_for(|stopped| *stopped)).await;
+        }
+        Ok(())
+    }
+
+    /// Hands a record over once the one before it is taken.
+    async fn hand_over(&mut self, record: (i64, AuditRecord), sent: &mpsc::Sender<Sent>) -> Result<(), Error> {
+        let begun = steady_now();
+        loop {
+            match timeout(SESSION_INTERVAL, sent.reserve()).await {
+                Ok(Ok(room)) => {
+                    let resume_token = record.0.to_string();
+                    room.send(Ok(pb::WatchAuditEventsResponse { audit_event: Some(shown(record)), resume_token }));
+                    return Ok(());
+                }
+                Ok(Err(_)) => return Ok(()),
+                Err(_) if *self.stopped.borrow() => return Ok(()),
+                Err(_) if begun.elapsed() >= STALLED => return Err(Refusal::DeadlineExceeded.into()),
+                Err(_) => self.must_live().await?,
             }
         }
     }
 
-    async fn must_live(&self) -> Result<(), Error> {
-        let live = self.kit.store.find_live_session(self.principal.session).await?;
+    /// Looks for what is new; and where nothing is, waits a moment.
+    async fn look(&mut self, sent: &mpsc::Sender<Sent>) -> Result<(), Error> {
+        let records = audit::records_after(&self.kit.store, &self.filter, self.position, BATCH);
+        let (records, seen) = in_time(PATIENCE, records).await?;
+        self.position = seen;
+        self.ready = records.into();
+        if self.ready.is_empty() {
+            tokio::select! {
+                _ = self.stopped.wait_for(|stopped| *stopped) => {}
+                () = sent.closed() => {}
+                () = sleep(INTERVAL) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn must_live(&mut self) -> Result<(), Error> {
+        let live = in_time(PATIENCE, self.kit.store.find_live_session(self.principal.session)).await?;
         let live = live.filter(|live| live.session.is_alive(self.clock.now()) && !live.blocked);
         match live.map(|live| live.role) {
-            Some(Role::Admin) => Ok(()),
+            Some(Role::Admin) => {
+                self.checked = Some(steady_now());
+                Ok(())
+            }
             Some(Role::User) => Err(Refusal::PermissionDenied.into()),
             None => Err(Refusal::Unauthenticated.into()),
         }
