@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::task::TaskTracker;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service, ServiceExt};
@@ -41,7 +41,7 @@ const PASSWORDS: [&str; 2] = ["/countersign.v1.TwoFaService/LocalAuth", "/counte
 const BODY_BYTES: usize = 64 * 1024 + 5;
 /// A call takes no longer, whatever the caller allows.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// A call gives up a moment before its caller does, so that the answer arrives.
+/// A caller is told a moment before it gives up, so that the answer arrives.
 const HEAD_START: Duration = Duration::from_millis(5);
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// Where a request has its id.
@@ -51,6 +51,9 @@ const OTHER: &str = "other";
 /// Services that are open to all and outlast the deadline.
 const OPEN: [&str; 3] = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", REFLECTION_V1ALPHA];
 const REFLECTION_V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/";
+
+const OPEN_METHODS: [&str; 4] =
+    ["Health/Check", "Health/List", "Health/Watch", "ServerReflection/ServerReflectionInfo"];
 
 /// Makes the door.
 #[derive(Clone)]
@@ -137,15 +140,16 @@ where
             let call = watch.call(&request, measure.trace_id());
             let (request_id, source, now) = (call.origin.request_id.clone(), call.origin.source, call.now);
             let trace_id = call.origin.trace_id.clone();
-            let door = Arc::clone(&watch);
+            let (door, patience) = (Arc::clone(&watch), patience(request.headers()));
             let work = async move { door.pass(inner, request, call).await };
-            // A task of its own: a client that leaves does not end a call in the middle, with a right password paid for and not
-            // judged, or a code judged and not recorded.
-            let passed = watch.tasks.spawn(measure.around(&request_id, trace_id.as_deref(), work)).await;
-            let response: Response<Body> = match passed {
-                Ok(Ok(response)) => dress(response, &request_id),
-                Ok(Err(refused)) => refused.into_response(),
-                Err(_) => status::panicked(&request_id).into_http(),
+            // A task of its own: a client that leaves, or waits no longer, does not end a call in the middle, with a right password
+            // paid for and not judged, or a code judged and not recorded.
+            let passed = watch.tasks.spawn(measure.around(&request_id, trace_id.as_deref(), work));
+            let response: Response<Body> = match timeout(patience, passed).await {
+                Ok(Ok(Ok(response))) => dress(response, &request_id),
+                Ok(Ok(Err(refused))) => refused.into_response(),
+                Ok(Err(_)) => status::panicked(&request_id).into_http(),
+                Err(_) => Turned::from(Refusal::DeadlineExceeded).into_response(),
             };
             if status::is_rate_limited(response.headers()) {
                 watch.kit.refusals.count(source, now);
@@ -184,9 +188,9 @@ impl Watch {
     /// The rpc that a path names, as it is told: nothing that a caller has made up.
     fn rpc<'a>(&self, path: &'a str) -> &'a str {
         match OPEN.iter().find(|service| path.starts_with(**service)) {
-            Some(service) => service.trim_matches('/'),
-            None if self.rules.find(path).is_some() => path.trim_start_matches('/'),
-            None => OTHER,
+            Some(service) if !OPEN_METHODS.iter().any(|method| path.ends_with(method)) => service.trim_matches('/'),
+            None if self.rules.find(path).is_none() => OTHER,
+            Some(_) | None => path.trim_start_matches('/'),
         }
     }
 
@@ -223,7 +227,6 @@ impl Watch {
         }
         let rule = self.rules.find(path).ok_or(Refusal::UnknownMethod)?;
         let is_password = PASSWORDS.contains(&path);
-        let deadline = deadline(request.headers());
         if rule.is_for_services() {
             let names = request.extensions().get::<Peer>().map(|peer| Arc::clone(&peer.names)).unwrap_or_default();
             self.services.admit(&names, request.headers())?;
@@ -243,7 +246,7 @@ impl Watch {
             request.extensions_mut().insert(call);
             Ok(inner.oneshot(request).await.unwrap_or_else(|never| match never {}))
         };
-        tokio::time::timeout(deadline, answer).await.map_err(|_| Refusal::DeadlineExceeded)?
+        timeout(DEADLINE, answer).await.map_err(|_| Refusal::DeadlineExceeded)?
     }
 }
 
@@ -258,14 +261,14 @@ async fn whole(request: Request<Body>) -> Result<Request<Body>, Turned> {
     }
 }
 
-/// Ours, or the caller's when that is sooner. tonic holds the caller's too, without a reason; so ours comes first.
-fn deadline(headers: &HeaderMap) -> Duration {
-    let caller = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(timeout);
-    caller.map_or(DEADLINE, |caller| caller.saturating_sub(HEAD_START).min(DEADLINE))
+/// How long the caller waits; as long as it takes, where nothing is said.
+fn patience(headers: &HeaderMap) -> Duration {
+    let caller = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(duration);
+    caller.map_or(Duration::MAX, |caller| caller.saturating_sub(HEAD_START))
 }
 
 /// Reads the value of `grpc-timeout`: at most eight digits and a unit.
-fn timeout(text: &str) -> Option<Duration> {
+fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if number.len() > 8 || !number.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -363,10 +366,10 @@ mod tests {
 
     #[test]
     fn a_timeout_is_at_most_eight_digits_and_a_unit() {
-        assert_eq!(timeout("5S"), Some(Duration::from_secs(5)));
-        assert_eq!(timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(duration("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(duration("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
         for text in ["", "S", "5", "+5S", "-5S", "999999999S", "5s", "5 S", "5é"] {
-            assert_eq!(timeout(text), None, "{text:?}");
+            assert_eq!(duration(text), None, "{text:?}");
         }
     }
 }

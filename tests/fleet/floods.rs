@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    replica::{BUSY, Enrolled, Fleet, Replica, now, reason},
+    replica::{BUSY, Enrolled, Fleet, PASSWORD, Replica, now, reason, until},
     servers::{process::free_port, redis, sql::Sql},
 };
 
@@ -112,6 +112,20 @@ async fn a_flood_of_sign_ins_keeps_nobody_out_who_has_begun_one() {
     let known = ["INVALID_CREDENTIALS", "DEADLINE_EXCEEDED"];
     assert!(reasons.iter().all(|reason| BUSY.contains(&reason.as_str()) || known.contains(&reason.as_str())));
     flooded.is_bounded("1,200 sign-ins at once", before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_moment_only_is_not_held_to_have_guessed() {
+    let flooded = Flooded::start().await;
+    // The last ones end while the password is hashed.
+    for millis in (5..=100).rev().step_by(5) {
+        let request = pb::LocalAuthRequest { email: USER.to_owned(), password: PASSWORD.to_owned() };
+        let mut request = tonic::Request::new(request);
+        request.set_timeout(Duration::from_millis(millis));
+        let _ = flooded.replica.twofa.clone().local_auth(request).await;
+    }
+    let lets_in = async || flooded.replica.local_auth(USER).await.is_ok();
+    until("the right password lets in", Duration::from_secs(10), lets_in).await;
 }
 
 /// A frame of HTTP/2.
