@@ -14,8 +14,10 @@ use tokio::{
     time::sleep,
 };
 
-/// How many connections each peer has.
-type Peers = Arc<Mutex<HashMap<IpAddr, usize>>>;
+use crate::limit;
+
+/// How many connections each peer has, as far as it is one source.
+type Peers = Arc<Mutex<HashMap<Vec<u8>, usize>>>;
 
 /// The places.
 pub struct Places {
@@ -34,7 +36,7 @@ pub struct Place {
 
 /// A place of a peer's share.
 struct Share {
-    peer: IpAddr,
+    peer: Vec<u8>,
     peers: Peers,
 }
 
@@ -46,6 +48,11 @@ impl Places {
     /// Places in all, and for a peer that is none of these proxies.
     pub fn new(all: usize, share: usize, proxies: Vec<IpNet>) -> Self {
         Self { all: Arc::new(Semaphore::new(all)), count: all, share, proxies, peers: Arc::default() }
+    }
+
+    /// Whether it is one of our proxies, which bring the connections and calls of many.
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.iter().any(|network| network.contains(&peer.to_canonical()))
     }
 
     /// Whether more than half of them are taken.
@@ -60,7 +67,7 @@ impl Places {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    if let Ok(of_peer) = self.take(peer.ip().to_canonical()) {
+                    if let Ok(of_peer) = self.take(peer.ip()) {
                         return (stream, peer, Place { _of_all: of_all, _of_peer: of_peer });
                     }
                 }
@@ -75,11 +82,12 @@ impl Places {
 
     /// A place of a peer's share; a proxy needs none.
     fn take(&self, peer: IpAddr) -> Result<Option<Share>, UsedUp> {
-        if self.proxies.iter().any(|network| network.contains(&peer)) {
+        if self.is_proxy(peer) {
             return Ok(None);
         }
+        let peer = limit::source(peer);
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = peers.entry(peer).or_default();
+        let taken = peers.entry(peer.clone()).or_default();
         if *taken >= self.share {
             return Err(UsedUp);
         }
@@ -116,6 +124,13 @@ mod tests {
         drop(first);
         assert!(places.take(one).is_ok(), "a place that is free again");
         drop((second, many));
+        let neighbours = ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1"].map(str::parse);
+        let taken = neighbours.map(|peer| peer.map(|peer| places.take(peer)));
+        assert!(
+            matches!(taken, [Ok(Ok(_)), Ok(Ok(_)), Ok(Err(_)), Ok(Ok(_))]),
+            "whoever is given a /64 has the addresses of it all"
+        );
+        drop(taken);
         assert!(places.peers.lock().is_ok_and(|peers| peers.is_empty()), "nobody is remembered");
     }
 }

@@ -55,6 +55,10 @@ const STREAMS_PER_CONNECTION: u32 = 100;
 const STREAM_WINDOW: u32 = 64 * 1024 + 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
+/// A connection that has asked and is silent is looked at so often, and left so soon while more than half of the places are taken and
+/// nothing is under way on it.
+const LOOK: Duration = Duration::from_secs(10);
+const QUIET_IN_NEED: Duration = Duration::from_secs(20);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that has left so many calls before they were answered, and most of all it has made, does nothing else (CVE-2023-44487): it
@@ -184,6 +188,7 @@ impl<A: Answers> Server<A> {
         mut stopping: watch::Receiver<bool>,
     ) {
         let _under_way = meters().connection(self.bounds.name);
+        let is_proxy = self.places.is_proxy(address.ip());
         let connected = tokio::select! {
             connected = peer::connect(stream, address, self.tls.as_deref(), self.bounds.protocol) => connected,
             // Whoever has said nothing yet is not waited for.
@@ -218,7 +223,8 @@ impl<A: Answers> Server<A> {
         tokio::select! {
             // A connection that breaks is its client's affair.
             _ = connection.as_mut() => return,
-            () = pulse.is_abused.notified() => {
+            // A proxy passes on that its clients leave; h2 bounds what of that it holds.
+            () = pulse.is_abused.notified(), if !is_proxy => {
                 tracing::warn!(listener = self.bounds.name, "a client resets its calls as soon as it makes them; it is left");
                 return;
             }
@@ -246,13 +252,14 @@ async fn silence(pulse: &Pulse, bounds: Bounds, are_scarce: impl Fn() -> bool) {
     }
     sleep(first_request.saturating_sub(first_request_in_need)).await;
     // So often it is looked for.
-    let look = next_request / 3;
+    let look = LOOK.min(next_request / 3);
     let (mut known, mut quiet) = (0, next_request - look);
     loop {
         let beats = pulse.beats();
         let lives = beats != known || (streams && pulse.is_open());
         quiet = if lives { Duration::ZERO } else { quiet + look };
-        if quiet >= next_request {
+        let is_in_need = !pulse.is_open() && are_scarce();
+        if quiet >= if is_in_need { next_request.min(QUIET_IN_NEED) } else { next_request } {
             return;
         }
         known = beats;
@@ -326,7 +333,7 @@ mod tests {
         assert_eq!(ends(&[11], false).await, 10);
         for last in [1, 9, 30, 200] {
             let beats: Vec<_> = (0..=last).step_by(20).chain([last]).collect();
-            let end = ends(&beats, last == 1).await;
+            let end = ends(&beats, false).await;
             assert!((last + 74..=last + 110).contains(&end), "{last}: {end}");
         }
     }
@@ -335,6 +342,15 @@ mod tests {
     async fn when_places_are_scarce_a_connection_that_asks_nothing_is_left_at_once() {
         assert_eq!(ends(&[], true).await, 1);
         assert_eq!(ends(&[2], true).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_places_are_scarce_a_connection_is_left_soon_after_its_last_call() {
+        for last in [1, 9, 30, 200] {
+            let beats: Vec<_> = (0..=last).step_by(5).chain([last]).collect();
+            let end = ends(&beats, true).await;
+            assert!((last + 10..=last + 40).contains(&end), "{last}: {end}");
+        }
     }
 
     #[tokio::test]
