@@ -5,10 +5,14 @@ mod export;
 mod meters;
 mod spans;
 
+use std::io::stderr;
+
 use anyhow::anyhow;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::{LevelFilter, filter_fn},
+    fmt::writer::BoxMakeWriter,
     layer::SubscriberExt,
     reload,
     util::SubscriberInitExt,
@@ -24,26 +28,38 @@ use crate::config::{Config, LogFormat, LogLevel};
 /// The target of spans that are exported, and not logged.
 const SPANS: &str = "countersign::span";
 
+/// Lines of the log that wait to be written.
+const LINES: usize = 8192;
+
 /// What was started.
 pub struct Telemetry {
     filter: reload::Handle<EnvFilter, Registry>,
     export: Export,
+    _lines: Option<WorkerGuard>,
 }
 
 /// Starts logging, with what the configuration had to warn of.
 pub fn start(config: &Config) -> anyhow::Result<()> {
-    with_export(config, Export::none()).map(drop)
+    begin(config, Export::none(), BoxMakeWriter::new(stderr), None).map(drop)
 }
 
 /// The same for a service, which exports traces and metrics too. Before anything is counted.
 pub fn serve(config: &Config) -> anyhow::Result<Telemetry> {
-    with_export(config, Export::start(&config.telemetry)?)
+    // Whoever reads the log may stop reading: then lines are lost, and no call waits.
+    let lines = NonBlockingBuilder::default().buffered_lines_limit(LINES).lossy(true).thread_name("log");
+    let (lines, end) = lines.finish(stderr());
+    begin(config, Export::start(&config.telemetry)?, BoxMakeWriter::new(lines), Some(end))
 }
 
-fn with_export(config: &Config, export: Export) -> anyhow::Result<Telemetry> {
+fn begin(
+    config: &Config,
+    export: Export,
+    writer: BoxMakeWriter,
+    end: Option<WorkerGuard>,
+) -> anyhow::Result<Telemetry> {
     let telemetry = &config.telemetry;
     let (filter, handle) = reload::Layer::new(filter(telemetry.log_level)?);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let log = match telemetry.log_format {
         LogFormat::Pretty => lines.with_ansi(false).with_filter(filter).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
@@ -58,7 +74,7 @@ fn with_export(config: &Config, export: Export) -> anyhow::Result<Telemetry> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(Telemetry { filter: handle, export })
+    Ok(Telemetry { filter: handle, export, _lines: end })
 }
 
 /// The level is that of our own code; libraries say no more than their warnings, because at a finer level some of them print what they

@@ -201,7 +201,7 @@ fn signal(child: &Child, name: &str) {
 }
 
 /// Free a moment ago, which is as good as it gets.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
