@@ -20,7 +20,7 @@ use tracing_subscriber::{
 
 use export::Export;
 pub use export::metrics_text;
-pub use meters::{StoreKind, UnderWay, meters};
+pub use meters::{Operation, StoreKind, UnderWay, meters};
 pub use spans::{call, called, continue_trace, lines, provider, request, requested, statement, trace_id, traceparent};
 
 use crate::config::{Config, LogFormat, LogLevel};

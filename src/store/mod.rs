@@ -27,7 +27,7 @@ mod watched;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU16, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
 };
 
 use anyhow::Context;
@@ -81,6 +81,7 @@ pub struct Tx {
     ring: Arc<KeyRing>,
     records: AtomicU16,
     recorded: Mutex<Vec<Recorded>>,
+    has_code_returned: AtomicBool,
 }
 
 /// What is counted of a record once it is true: event, method and reason.
@@ -110,7 +111,7 @@ impl Store {
         let inner = self.writer.begin(options).await.map_err(outage)?;
         let records = AtomicU16::new(0);
         let (live, ring) = (Arc::clone(&self.live), Arc::clone(&self.ring));
-        Ok(Tx { inner, live, ring, records, recorded: Mutex::default() })
+        Ok(Tx { inner, live, ring, records, recorded: Mutex::default(), has_code_returned: AtomicBool::new(false) })
     }
 
     /// How many statements were run since the start, BEGIN and COMMIT aside.
@@ -152,6 +153,9 @@ impl Tx {
         self.inner.commit().await.map_err(outage)?;
         for (event, method, reason) in self.recorded.into_inner().unwrap_or_else(PoisonError::into_inner) {
             meters().event(event, method, reason);
+        }
+        if self.has_code_returned.into_inner() {
+            meters().code_returned();
         }
         Ok(())
     }

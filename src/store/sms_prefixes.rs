@@ -1,7 +1,7 @@
 //! Blocks of phone numbers: how many messages went to each, and how many of their codes came back. Where next to none come back,
 //! somebody sends messages for their own sake.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use sea_orm::{
     ActiveValue::Set,
@@ -100,6 +100,7 @@ impl Tx {
 
     /// Counts a code that came back.
     pub async fn verify_prefix(&self, prefix: &str) -> Result<(), Error> {
+        self.has_code_returned.store(true, Ordering::Relaxed);
         self.change(prefix, sms_prefix::Column::Verified, 1).await
     }
 

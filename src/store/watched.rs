@@ -20,10 +20,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::dialect;
-use crate::{
-    clock::steady_now,
-    telemetry::{self, StoreKind, meters},
-};
+use crate::telemetry::{self, Operation, StoreKind};
 
 /// A connection is back in the pool, or asked, long before.
 const MEMORY: Duration = Duration::from_secs(10);
@@ -97,12 +94,12 @@ impl Step {
 
     async fn run<T>(self, doubt: &Doubt, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
         let Self { system, operation, span } = self;
-        let begun = steady_now();
+        let under_way = Operation::begin(StoreKind::Database(system), operation);
         let answer = doubt.watch(statement.instrument(span.clone())).await;
         if answer.is_err() {
             span.record("otel.status_code", "ERROR");
         }
-        meters().operation(StoreKind::Database(system), operation, answer.is_ok(), begun.elapsed());
+        under_way.end(answer.is_ok());
         answer
     }
 }

@@ -1,12 +1,17 @@
 //! What is counted and measured, by OpenTelemetry: nothing of a name, a number or a code, and every label of few values. Without a
 //! meter provider in the process it goes nowhere.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter},
 };
+
+use crate::clock::steady_now;
 
 /// Seconds, from a look in memory to the longest deadline.
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -147,7 +152,7 @@ impl Meters {
     }
 
     /// A statement or script that has ended.
-    pub fn operation(&self, store: StoreKind, name: &'static str, is_ok: bool, took: Duration) {
+    fn operation(&self, store: StoreKind, name: &'static str, is_ok: bool, took: Duration) {
         let system = match store {
             StoreKind::Database(name) => name,
             StoreKind::Redis => "redis",
@@ -245,6 +250,32 @@ impl Meters {
     /// How old the oldest record is that is not sealed.
     pub fn audit_tail(&self, age: Duration) {
         self.tail.record(age.as_secs_f64(), &[]);
+    }
+}
+
+/// A statement or script under way. It is measured when it ends; one that is given up before it is answered is a fault.
+pub struct Operation {
+    store: StoreKind,
+    name: &'static str,
+    begun: Instant,
+    is_ok: bool,
+}
+
+impl Operation {
+    /// It begins.
+    pub fn begin(store: StoreKind, name: &'static str) -> Self {
+        Self { store, name, begun: steady_now(), is_ok: false }
+    }
+
+    /// It is answered, well or not.
+    pub fn end(mut self, is_ok: bool) {
+        self.is_ok = is_ok;
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        meters().operation(self.store, self.name, self.is_ok, self.begun.elapsed());
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{
     telemetry::{self, UnderWay, meters},
 };
 
+const STATE_BYTES: usize = 512;
+
 /// A call that is under way until its answer has been taken.
 pub struct Measure {
     rpc: String,
@@ -86,5 +88,7 @@ impl Drop for Measure {
 /// Makes a span a part of the trace that a caller has begun (W3C Trace Context).
 pub fn continue_trace(span: &Span, headers: &HeaderMap) {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    telemetry::continue_trace(span, text("traceparent"), text("tracestate"));
+    // As much of it as must be passed on; more would be its caller's hold on our memory, and on the collector's.
+    let state = text("tracestate").filter(|state| state.len() <= STATE_BYTES);
+    telemetry::continue_trace(span, text("traceparent"), state);
 }

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use countersign::wire::pb;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
 use crate::{
     collector::{Collector, Span},
@@ -175,9 +179,11 @@ async fn a_collector_is_reached_by_tls_and_only_one_that_its_authority_vouches_f
 }
 
 /// What is told, by the names that Prometheus reads, and how it moves in `everything`: up, to a value, or by being there.
-const METRICS: [&str; 25] = [
+const METRICS: [&str; 27] = [
     "rpc_server_call_duration_seconds_count{reason=\"INVALID_CREDENTIALS\",rpc_method=\"countersign.v1.TwoFaService/LocalAuth\",rpc_response_status_code=\"UNAUTHENTICATED\"}",
     "http_server_request_duration_seconds_count{http_request_method=\"POST\",http_response_status_code=\"200\",http_route=\"/authentication/local\"}",
+    "rpc_server_call_duration_seconds_count{rpc_method=\"grpc.health.v1.Health/Check\",rpc_response_status_code=\"OK\"}",
+    "http_server_request_duration_seconds_count{http_request_method=\"POST\",http_response_status_code=\"499\",http_route=\"/authentication/local\"}",
     "countersign_events_total{event=\"authn_login_success\",method=\"totp\"}",
     "countersign_events_total{event=\"authn_code_fail\",method=\"totp\",reason=\"INVALID_CODE\"}",
     "countersign_events_total{event=\"authn_login_lock\",method=\"totp\",reason=\"INVALID_CODE\"}",
@@ -245,6 +251,14 @@ async fn everything(observed: &Observed) -> (Enrolled, Vec<Vec<u8>>) {
     observed.provider.answers(Manner::Answers(400));
     replica.local_auth(PHONE).await.unwrap();
     secrets.extend([code.into_bytes(), token.into_bytes(), enabled.challenge_id.into_bytes()]);
+
+    // Somebody who leaves before the answer, and a probe.
+    let body = json!({"email": PHONE, "password": "a password that is wrong"}).to_string();
+    let head = "POST /authentication/local HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
+    let mut left = TcpStream::connect(&observed.http).await.unwrap();
+    left.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
+    drop(left);
+    assert!(replica.serves("").await);
 
     let mut flood = JoinSet::new();
     for n in 0..200 {

@@ -29,9 +29,8 @@ use super::{
     address::{Address, Sentinels},
 };
 use crate::{
-    clock::steady_now,
     error::Outage,
-    telemetry::{self, StoreKind, meters},
+    telemetry::{self, Operation, StoreKind},
 };
 
 /// How long a connection may take.
@@ -174,12 +173,12 @@ impl Link {
 /// A call, measured and traced: by the name of its script, and never with a key or a value.
 async fn measured<T>(name: &'static str, call: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let span = telemetry::statement("redis", name, || format!("EVALSHA {name}"));
-    let begun = steady_now();
+    let under_way = Operation::begin(StoreKind::Redis, name);
     let answer = call.instrument(span.clone()).await;
     if answer.is_err() {
         span.record("otel.status_code", "ERROR");
     }
-    meters().operation(StoreKind::Redis, name, answer.is_ok(), begun.elapsed());
+    under_way.end(answer.is_ok());
     answer
 }
 

@@ -176,7 +176,6 @@ impl Tolls {
         for (bucket, end_time) in self.unanswered.iter().zip(windows) {
             tx.refund_window(&bucket.hash, end_time).await?;
         }
-        meters().code_returned();
         tx.verify_prefix(&self.prefix).await
     }
 

@@ -11,12 +11,16 @@ use crate::{
     telemetry::{self, meters},
 };
 
+/// What proxies write of a client that has left before its answer.
+const LEFT: u16 = 499;
+
 /// A request that is under way.
 pub struct Measure<'a> {
     method: &'static str,
     route: &'a str,
     span: Span,
     begun: Instant,
+    status: u16,
 }
 
 impl<'a> Measure<'a> {
@@ -25,7 +29,7 @@ impl<'a> Measure<'a> {
         let method = word(method);
         let span = telemetry::request(method, route);
         continue_trace(&span, headers);
-        Self { method, route, span, begun: steady_now() }
+        Self { method, route, span, begun: steady_now(), status: LEFT }
     }
 
     /// Its span.
@@ -34,9 +38,15 @@ impl<'a> Measure<'a> {
     }
 
     /// It is answered.
-    pub fn end(self, status: StatusCode) {
-        telemetry::requested(&self.span, status.as_u16());
-        meters().requested(self.method, self.route, status.as_u16(), self.begun.elapsed());
+    pub fn end(mut self, status: StatusCode) {
+        self.status = status.as_u16();
+    }
+}
+
+impl Drop for Measure<'_> {
+    fn drop(&mut self) {
+        telemetry::requested(&self.span, self.status);
+        meters().requested(self.method, self.route, self.status, self.begun.elapsed());
     }
 }
 
