@@ -133,6 +133,11 @@ def objects(name, rendered, out):
     ports = {port["name"] for port in container["ports"]}
     services = {thing["spec"]["ports"][0]["targetPort"] for thing in of_kind(everything, "Service")}
     assert services == ports == ({"grpc", "metrics"} if name == "mesh" else {"grpc", "http", "metrics"})
+    # The headless one is another: an address cannot be taken away from one that is installed.
+    headless = [thing["metadata"]["name"] for thing in of_kind(everything, "Service") if thing["spec"].get("clusterIP") == "None"]
+    assert headless == ([deployment["metadata"]["name"] + "-grpc-headless"] if name == "mesh" else []), headless
+    assert f"{deployment['metadata']['name']}-grpc" in {thing["metadata"]["name"] for thing in of_kind(everything, "Service")}
+    assert all(len(thing["metadata"]["name"]) <= 63 for thing in everything)
     for thing in of_kind(everything, "NetworkPolicy"):
         for rule in thing["spec"].get("ingress", []):
             assert {port["port"] for port in rule["ports"]} <= ports
