@@ -77,6 +77,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.tls.clientRequired (not .Values.tls.clientCaSecret.name) -}}
 {{- fail "tls.clientRequired needs tls.clientCaSecret" -}}
 {{- end -}}
+{{- if and .Values.preStopSleepSeconds (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "preStopSleepSeconds needs Kubernetes 1.30, and this is %s" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- if and .Values.autoscaling.enabled (lt (int .Values.autoscaling.maxReplicas) (int .Values.autoscaling.minReplicas)) -}}
 {{- fail "autoscaling.maxReplicas is less than autoscaling.minReplicas" -}}
 {{- end -}}
