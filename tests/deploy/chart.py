@@ -77,6 +77,7 @@ def objects(name, rendered, out):
         "defaults": {"NetworkPolicy", "PodDisruptionBudget", "ServiceAccount", "ConfigMap", "Service", "Deployment", "Job"},
         "full": {"NetworkPolicy", "PodDisruptionBudget", "ConfigMap", "Service", "Deployment", "Job", "HorizontalPodAutoscaler", "ServiceMonitor"},
         "alone": {"NetworkPolicy", "ServiceAccount", "ConfigMap", "Service", "Deployment", "PersistentVolumeClaim"},
+        "balancer": {"NetworkPolicy", "PodDisruptionBudget", "ServiceAccount", "ConfigMap", "Service", "Deployment", "Job"},
         "embedded": {"NetworkPolicy", "ServiceAccount", "ConfigMap", "Service", "Deployment", "Job"},
         "mesh": {"ServiceAccount", "ConfigMap", "Service", "Deployment"},
     }[name]
@@ -99,7 +100,9 @@ def objects(name, rendered, out):
         assert not any("subPath" in mount for mount in container["volumeMounts"])
         assert all(set(variable) == {"name", "value"} for variable in container["env"])
         if kind == "Deployment":
-            assert pod["terminationGracePeriodSeconds"] == 30
+            sleep = 20 if name == "balancer" else 0
+            assert pod["terminationGracePeriodSeconds"] == 30 + sleep
+            assert container.get("lifecycle") == ({"preStop": {"sleep": {"seconds": sleep}}} if sleep else None)
             probes = {probe: container[probe]["grpc"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
             assert probes == {
                 "startupProbe": {"port": 9464, "service": "startup"},
@@ -116,6 +119,13 @@ def objects(name, rendered, out):
     # Whatever selects the replicas selects them, and not the Job.
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     job = [thing["spec"]["template"]["metadata"]["labels"] for thing in of_kind(everything, "Job")]
+    own = [thing["spec"]["template"]["metadata"] for thing in of_kind(everything, "Job")]
+    if name == "balancer":
+        assert own[0]["annotations"] == {"linkerd.io/inject": "disabled"} and own[0]["labels"]["sidecar.istio.io/inject"] == "false"
+        assert not {"sidecar.istio.io/inject"} & labels.keys()
+    # The Job runs before an account that the chart makes is there.
+    accounts = [pod.get("serviceAccountName") for kind, pod in pods(everything) if kind == "Job"]
+    assert accounts == [] or accounts == ["identity" if name == "full" else None], accounts
     selectors = [thing["spec"]["selector"] for thing in of_kind(everything, "Service")]
     selectors += [deployment["spec"]["selector"]["matchLabels"]]
     selectors += [thing["spec"]["selector"]["matchLabels"] for thing in of_kind(everything, "PodDisruptionBudget")]
@@ -133,6 +143,11 @@ def objects(name, rendered, out):
     ports = {port["name"] for port in container["ports"]}
     services = {thing["spec"]["ports"][0]["targetPort"] for thing in of_kind(everything, "Service")}
     assert services == ports == ({"grpc", "metrics"} if name == "mesh" else {"grpc", "http", "metrics"})
+    # The headless one is another: an address cannot be taken away from one that is installed.
+    headless = [thing["metadata"]["name"] for thing in of_kind(everything, "Service") if thing["spec"].get("clusterIP") == "None"]
+    assert headless == ([deployment["metadata"]["name"] + "-grpc-headless"] if name == "mesh" else []), headless
+    assert f"{deployment['metadata']['name']}-grpc" in {thing["metadata"]["name"] for thing in of_kind(everything, "Service")}
+    assert all(len(thing["metadata"]["name"]) <= 63 for thing in everything)
     for thing in of_kind(everything, "NetworkPolicy"):
         for rule in thing["spec"].get("ingress", []):
             assert {port["port"] for port in rule["ports"]} <= ports

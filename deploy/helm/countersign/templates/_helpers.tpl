@@ -2,13 +2,14 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* With -grpc-headless behind it no longer than a name may be. */}}
 {{- define "countersign.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 49 | trimSuffix "-" -}}
 {{- else if contains (include "countersign.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 49 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "countersign.name" .) | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "countersign.name" .) | trunc 49 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -75,6 +76,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- if and .Values.tls.clientRequired (not .Values.tls.clientCaSecret.name) -}}
 {{- fail "tls.clientRequired needs tls.clientCaSecret" -}}
+{{- end -}}
+{{- if and .Values.preStopSleepSeconds (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "preStopSleepSeconds needs Kubernetes 1.30, and this is %s" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 {{- if and .Values.autoscaling.enabled (lt (int .Values.autoscaling.maxReplicas) (int .Values.autoscaling.minReplicas)) -}}
 {{- fail "autoscaling.maxReplicas is less than autoscaling.minReplicas" -}}
