@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign::wire::pb;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 use tonic::Streaming;
 
 use crate::{
@@ -213,9 +213,12 @@ async fn a_silent_database_costs_each_call_its_deadline_and_no_connection() {
             behind.becomes(true).await;
             behind.all_works(&one, &two, &mut used).await;
             for mut watcher in watchers {
-                while let Some(record) = watcher.message().await.transpose() {
-                    assert!(record.is_ok() || reason(&record) == "STORE_UNAVAILABLE", "{record:?}");
-                }
+                let ends = async {
+                    while let Some(record) = watcher.message().await.transpose() {
+                        assert!(record.is_ok() || reason(&record) == "STORE_UNAVAILABLE", "{record:?}");
+                    }
+                };
+                assert!(timeout(SOON, ends).await.is_ok(), "whoever follows the log waits for a silent database");
             }
         }
     })
