@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStderr, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -95,13 +95,23 @@ impl Place {
 
     /// The same without waiting for it.
     pub fn serve_unasked(&self, args: &[&str]) -> Service {
+        self.start(args, append(&self.path("log")).into())
+    }
+
+    /// The same with a log that goes into a pipe.
+    pub fn serve_into_pipe(&self, args: &[&str]) -> (Service, ChildStderr) {
+        let mut service = self.start(args, Stdio::piped());
+        let pipe = service.child.stderr.take().unwrap();
+        (service, pipe)
+    }
+
+    fn start(&self, args: &[&str], stderr: Stdio) -> Service {
         let (address, http) = (free_address(), free_address());
         let (log, out) = (self.path("log"), self.path("out"));
         let listen = [format!("grpc.listen={address}"), format!("http.listen={http}")];
-        let append = |path: &Path| File::options().create(true).append(true).open(path).unwrap();
         let child = self
             .command(&[&["serve", "--set", &listen[0], "--set", &listen[1]], args].concat())
-            .stderr(append(&log))
+            .stderr(stderr)
             .stdout(append(&out))
             .spawn()
             .unwrap();
@@ -201,7 +211,11 @@ fn signal(child: &Child, name: &str) {
 }
 
 /// Free a moment ago, which is as good as it gets.
-pub fn free_address() -> SocketAddr {
+fn append(path: &Path) -> File {
+    File::options().create(true).append(true).open(path).unwrap()
+}
+
+fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Read,
     net::TcpListener,
-    process::{Command, Stdio},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    process::{Place, ended, free_address, text},
+    process::{Place, ended, text},
     servers::certificates::certificates,
 };
 
@@ -71,34 +71,18 @@ fn the_level_of_the_log_changes_while_it_runs_and_its_lines_name_their_call() {
 #[test]
 fn a_log_that_nobody_reads_stops_no_call() {
     let place = Place::new();
-    let [grpc, http] = [(); 2].map(|()| free_address());
-    let sets = [
-        format!("grpc.listen={grpc}"),
-        format!("http.listen={http}"),
-        "telemetry.log_level=trace".to_owned(),
-        "telemetry.log_format=json".to_owned(),
-    ];
-    let sets = sets.iter().flat_map(|set| ["--set", set.as_str()]);
-    let arguments: Vec<_> = ["serve", "--dev"].into_iter().chain(sets).collect();
-    // A pipe, which holds 64 KiB.
-    let mut child = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let jwks = format!("http://{http}/.well-known/jwks.json");
+    // It holds 64 KiB.
+    let sets = ["--dev", "--set", "telemetry.log_level=trace", "--set", "telemetry.log_format=json"];
+    let (service, mut pipe) = place.serve_into_pipe(&sets);
+    let jwks = format!("http://{}/.well-known/jwks.json", service.http);
     until("it serves", || ended(Command::new("curl").args(["-sf", &jwks])).status.success());
     // The part behind the # is for the client alone.
-    let many = format!("{jwks}#[1-2000]");
-    let answered = ended(Command::new("curl").args(["-sf", "--max-time", "60", "-o", "/dev/null", &many]));
-    let status = ended(Command::new("kill").args(["-TERM", &child.id().to_string()])).status;
-    let begun = now();
-    while child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(15) {
-        thread::sleep(Duration::from_millis(50));
-    }
-    let has_ended = child.try_wait().unwrap();
-    child.kill().unwrap();
-    let mut log = Vec::new();
-    child.stderr.take().unwrap().read_to_end(&mut log).unwrap();
-    child.wait().unwrap();
+    let many = format!("{jwks}#[1-1000]");
+    let answered = ended(Command::new("curl").args(["-sf", "--max-time", "15", "-o", "/dev/null", &many]));
     assert!(answered.status.success(), "calls wait for whoever reads the log: {:?}", answered.status);
-    assert!(status.success() && has_ended.is_some_and(|ended| ended.code() == Some(0)), "{has_ended:?}");
+    assert_eq!(service.terminate().0, Some(0));
+    let mut log = Vec::new();
+    pipe.read_to_end(&mut log).unwrap();
     assert!(log.len() >= 60 * 1024, "the pipe was full: {} bytes", log.len());
 }
 
