@@ -52,8 +52,14 @@ const OTHER: &str = "other";
 const OPEN: [&str; 3] = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", REFLECTION_V1ALPHA];
 const REFLECTION_V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/";
 
-const OPEN_METHODS: [&str; 4] =
-    ["Health/Check", "Health/List", "Health/Watch", "ServerReflection/ServerReflectionInfo"];
+/// Their methods, as they are told of.
+const OPEN_METHODS: [&str; 5] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/List",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
 
 /// Makes the door.
 #[derive(Clone)]
@@ -187,10 +193,10 @@ impl From<Refusal> for Turned {
 impl Watch {
     /// The rpc that a path names, as it is told: nothing that a caller has made up.
     fn rpc<'a>(&self, path: &'a str) -> &'a str {
-        match OPEN.iter().find(|service| path.starts_with(**service)) {
-            Some(service) if !OPEN_METHODS.iter().any(|method| path.ends_with(method)) => service.trim_matches('/'),
-            None if self.rules.find(path).is_none() => OTHER,
-            Some(_) | None => path.trim_start_matches('/'),
+        match open_method(path) {
+            Some(method) => method,
+            None if self.rules.find(path).is_some() => path.trim_start_matches('/'),
+            None => OTHER,
         }
     }
 
@@ -248,6 +254,13 @@ impl Watch {
         };
         timeout(DEADLINE, answer).await.map_err(|_| Refusal::DeadlineExceeded)?
     }
+}
+
+/// The method of a service that is open to all; of one that is not known, the service.
+fn open_method(path: &str) -> Option<&'static str> {
+    let service = OPEN.into_iter().find(|service| path.starts_with(service))?;
+    let method = OPEN_METHODS.into_iter().find(|method| *method == path);
+    Some(method.unwrap_or(service).trim_matches('/'))
 }
 
 /// The request once its message is there: one that does not come takes nobody's place. Every call of ours begins with one message.
@@ -362,6 +375,15 @@ mod tests {
             assert_eq!(of(text), None, "{text}");
         }
         assert_eq!(of(&format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase())), None);
+    }
+
+    #[test]
+    fn what_a_caller_has_made_up_is_no_name_of_a_method() {
+        assert_eq!(open_method("/grpc.health.v1.Health/Watch"), Some("grpc.health.v1.Health/Watch"));
+        for path in ["/grpc.health.v1.Health/", "/grpc.health.v1.Health/x", "/grpc.health.v1.Health/x/Health/Check"] {
+            assert_eq!(open_method(path), Some("grpc.health.v1.Health"), "{path}");
+        }
+        assert_eq!(open_method("/grpc.health.v1.Healthy/Check"), None);
     }
 
     #[test]
