@@ -42,6 +42,7 @@
 //! rlimit                                                  cli
 //! humantime                                               clock
 //! tracing_subscriber  tracing_opentelemetry               telemetry
+//! tracing_appender                                        telemetry
 //! opentelemetry  opentelemetry_sdk  opentelemetry_otlp    telemetry
 //! opentelemetry_prometheus  prometheus                    telemetry
 //! toml                                                    config  seal
